@@ -1,0 +1,87 @@
+"""What an algorithm, a log and a learned part must offer. Algorithms are functions of the history and of a given random stream.
+
+They keep no state of their own: whatever they must remember is a fact, or follows from facts (see ``history.View``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from metasearch.core.config import Config
+from metasearch.core.event import Fact, TrialId, Verdict
+from metasearch.core.history import History, Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """The next trial. With a ``parent``, it starts from the parent's weights at step ``start``."""
+
+    config: Config
+    origin: str
+    reason: str = ""
+    parent: TrialId | None = None
+    start: int = 0
+
+
+class Searcher(Protocol):
+    """Chooses what to try next. Sees every earlier proposal, finished or not."""
+
+    def propose(self, history: History, rng: np.random.Generator) -> Proposal | None:
+        """The next trial, or None: nothing now (if trials are running), nothing ever again (if none is)."""
+        ...
+
+
+class Scheduler(Protocol):
+    """Decides which trial deserves the next slice of compute."""
+
+    def judge(self, history: History, trial: Trial, rng: np.random.Generator) -> Verdict:
+        """The verdict on ``trial``, whose newest report the history already holds. Not asked once it diverged or completed."""
+        ...
+
+    def thaw(self, history: History, rng: np.random.Generator) -> TrialId | None:
+        """A paused trial that deserves a slot before anything new is proposed, or None."""
+        ...
+
+
+class Log(Protocol):
+    """Where facts are kept, in order."""
+
+    def append(self, facts: Sequence[Fact]) -> None:
+        """When it returns, all of them are durable; when it raises, none is."""
+        ...
+
+    def read(self) -> Iterable[Fact]:
+        """Every fact, oldest first."""
+        ...
+
+
+Theta = TypeVar("Theta")
+Archive_contra = TypeVar("Archive_contra", contravariant=True)
+Algorithm_co = TypeVar("Algorithm_co", covariant=True)
+
+
+class Meta(Protocol[Theta, Archive_contra, Algorithm_co]):
+    """A learned part: parameters apart from behaviour. ``learn`` never sees the sweep in which the algorithm will run."""
+
+    def init(self, rng: np.random.Generator) -> Theta: ...
+
+    def learn(self, theta: Theta, archive: Archive_contra, rng: np.random.Generator) -> Theta: ...
+
+    def build(self, theta: Theta) -> Algorithm_co: ...
+
+
+class MemoryLog:
+    """A log that lives as long as the process: for simulations."""
+
+    def __init__(self, facts: Iterable[Fact] = ()) -> None:
+        self.facts: list[Fact] = list(facts)
+
+    def append(self, facts: Sequence[Fact]) -> None:
+        self.facts.extend(facts)
+
+    def read(self) -> Iterable[Fact]:
+        return list(self.facts)

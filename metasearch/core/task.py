@@ -1,0 +1,32 @@
+"""What is to be learned and how it is scored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Task:
+    """A corpus (or any problem), its split and tokenizer, the metric to minimise, and a description in numbers.
+
+    ``source`` is plain data that names everything the digest depends on: where the text comes from, the tokenizer, the hash of each
+    split. ``descriptor`` describes the task to the learned parts; it is not part of the identity.
+    ``metric`` is always minimised; ``unit`` is what a step counts.
+    """
+
+    name: str
+    kind: str = "language_model"
+    metric: str = "val_bpb"
+    unit: str = "tokens"
+    source: Mapping[str, Any] = field(default_factory=dict)
+    descriptor: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """12 hexadecimal digits of the hash of all that makes two tasks different."""
+        identity = json.dumps([self.kind, self.metric, self.unit, self.source], sort_keys=True, separators=(",", ":"))
+        return hashlib.blake2b(identity.encode(), digest_size=6).hexdigest()
