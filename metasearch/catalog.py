@@ -22,7 +22,6 @@ from pydantic import TypeAdapter, ValidationError
 from metasearch.core.errors import UserError, did_you_mean
 from metasearch.core.protocols import Scheduler, Searcher
 
-
 ROOMS = {
     "models": "metasearch.models",
     "optimizers": "metasearch.training.optimizers",

@@ -41,7 +41,6 @@ def _decide_again(history: History, logged: Sequence[Fact], position: int, searc
     fact = logged[position]
     engine = Engine(history, searcher, scheduler, MemoryLog())
     if isinstance(fact, Judged):
-        trial = history[fact.trial]
         return engine.judgement(history[fact.trial], fact.time)
     if isinstance(fact, Proposed | Thawed):
         return engine.next_start(fact.time)
