@@ -97,7 +97,7 @@ class Engine:
             self._commit(fact)
             return Verdict(Action.STOP, fact.error)
         if fact.step <= trial.step:
-            return trial.directed.get(fact.step, CONTINUE)
+            return self._repeated(fact, trial)
         return self._judge(fact, trial)
 
     @property
@@ -106,6 +106,13 @@ class Engine:
         if self.history.running:
             return None
         return self.history.closed or exhausted(self.history, self.history.time) or "nothing left to try"
+
+    def _repeated(self, fact: Reported, trial: Trial) -> Verdict:
+        """A report already known changes nothing, but it may bring the news that the trial has nothing more to train."""
+        if fact.last and fact.step == trial.step and trial.steps:
+            self._commit(Judged(fact.time, trial.number, trial.step, Action.STOP, COMPLETED))
+            return trial.verdict
+        return trial.directed.get(fact.step, CONTINUE)
 
     def _judge(self, fact: Reported, trial: Trial) -> Verdict:
         self.history.apply(fact)
@@ -123,7 +130,7 @@ class Engine:
         sweep = self.history.sweep
         if not math.isfinite(trial.losses[-1]):
             return Verdict(Action.STOP, DIVERGED)
-        if trial.step >= sweep.horizon:
+        if trial.last or trial.step >= sweep.horizon:
             return Verdict(Action.STOP, COMPLETED)
         verdict = self.scheduler.judge(self.history, trial, derive(sweep.seed, "judge", trial.number, trial.step))
         if verdict.action is Action.CONTINUE and spent_in_full(self.history, now):

@@ -113,6 +113,7 @@ class Reported:
     """One point of a trial's curve. ``loss`` is the task's metric, NaN or infinite if the trial diverged.
 
     ``seconds``: training time of the trial so far, all legs. ``metrics``: everything else that was measured.
+    ``last``: the trial has nothing more to train, whatever its horizon.
     """
 
     time: float
@@ -122,6 +123,7 @@ class Reported:
     loss: float
     seconds: float = 0.0
     metrics: Mapping[str, float] = field(default_factory=dict)
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

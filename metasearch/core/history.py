@@ -198,6 +198,7 @@ class History:
 
     @_apply.register
     def _resumed(self, fact: Resumed) -> None:
+        self.closed = None
         for trial in list(self.running.values()):
             self._move(trial, State.INTERRUPTED)
 

@@ -5,15 +5,16 @@ They keep no state of their own: whatever they must remember is a fact, or follo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
 
 from metasearch.core.config import Config
-from metasearch.core.event import Fact, TrialId, Verdict
+from metasearch.core.event import Directive, Fact, TrialId, Verdict
 from metasearch.core.history import History, Trial
+from metasearch.core.sweep import Sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,57 @@ class Log(Protocol):
     def read(self) -> Iterable[Fact]:
         """Every fact, oldest first."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One leg of one trial, as a worker needs it: plain data."""
+
+    trial: TrialId
+    leg: int
+    config: Config
+    seed: int
+    parent: TrialId | None = None
+    start: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One report of a runner. ``last``: there is nothing more to train. Units as in ``event.Reported``."""
+
+    step: int
+    loss: float
+    seconds: float
+    metrics: Mapping[str, float]
+    last: bool = False
+
+
+class Runner(Protocol):
+    """One trial on a worker. A runner restored from a checkpoint goes on as if it had never stopped."""
+
+    def advance(self) -> Progress:
+        """Trains to the next report."""
+        ...
+
+    def obey(self, directive: Directive) -> None:
+        """Changes the running trial from its next training step on."""
+        ...
+
+    def checkpoint(self) -> bytes:
+        """Everything needed to go on elsewhere."""
+        ...
+
+    def restore(self, checkpoint: bytes) -> None: ...
+
+    def adopt(self, checkpoint: bytes) -> None:
+        """Starts from another trial's weights, under the own config."""
+        ...
+
+
+class RunnerFactory(Protocol):
+    """Makes runners; travels to the workers by cloudpickle, once per worker."""
+
+    def __call__(self, sweep: Sweep, assignment: Assignment) -> Runner: ...
 
 
 Theta = TypeVar("Theta")
