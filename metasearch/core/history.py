@@ -61,6 +61,7 @@ class Trial:
         "directed",
         "errors",
         "first_time",
+        "last",
         "last_time",
         "leg",
         "leg_time",
@@ -90,6 +91,7 @@ class Trial:
         self.steps: list[int] = []
         self.losses: list[float] = []
         self.seconds = 0.0
+        self.last = False
         self.first_time = self.leg_time = self.last_time = fact.time
         self.verdict: Verdict = CONTINUE
         self.directed: dict[int, Verdict] = {}
@@ -236,7 +238,7 @@ class History:
         self.train_seconds += max(fact.seconds - trial.seconds, 0.0)
         trial.steps.append(fact.step)
         trial.losses.append(fact.loss)
-        trial.seconds, trial.last_time = fact.seconds, fact.time
+        trial.seconds, trial.last_time, trial.last = fact.seconds, fact.time, fact.last
         if fact.loss < self.best_loss:
             self.best, self.best_loss = trial, fact.loss
 
