@@ -64,18 +64,18 @@ class Float:
         return self.from_unit(0.5) if self.initial is None else self.initial
 
     def from_unit(self, u: float) -> float:
-        return self._snap(self.scale.decode(_code_at(u, self.scale.encode(self.low), self.scale.encode(self.high), self.prior)))
+        return self.nearest(self.scale.decode(_code_at(u, self.scale.encode(self.low), self.scale.encode(self.high), self.prior)))
 
     def grid(self, resolution: int) -> Iterator[float]:
         low, high = self.scale.encode(self.low), self.scale.encode(self.high)
-        yield from dict.fromkeys(self._snap(self.scale.decode(low + u * (high - low))) for u in _ticks(resolution))
+        yield from dict.fromkeys(self.nearest(self.scale.decode(low + u * (high - low))) for u in _ticks(resolution))
 
     def fault(self, value: Value) -> str | None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return f"expected a number in [{self.low}, {self.high}], found {value!r}"
         return None if self.low <= value <= self.high else f"{value} is outside [{self.low}, {self.high}]"
 
-    def _snap(self, number: float) -> float:
+    def nearest(self, number: float) -> float:
         if self.step is not None:
             number = self.low + round((number - self.low) / self.step) * self.step
         return min(max(float(f"{number:.10g}"), self.low), self.high)
@@ -107,20 +107,20 @@ class Int:
         # Half a step beyond both ends, so that the end points get as much of the unit interval as their neighbours.
         margin = 0.5 * (self.step or 1)
         below = max(self.low - margin, 0.5) if self.log else self.low - margin
-        return self._snap(
+        return self.nearest(
             self.scale.decode(_code_at(u, self.scale.encode(below), self.scale.encode(self.high + margin), self.prior))
         )
 
     def grid(self, resolution: int) -> Iterator[int]:
         low, high = self.scale.encode(self.low), self.scale.encode(self.high)
-        yield from dict.fromkeys(self._snap(self.scale.decode(low + u * (high - low))) for u in _ticks(resolution))
+        yield from dict.fromkeys(self.nearest(self.scale.decode(low + u * (high - low))) for u in _ticks(resolution))
 
     def fault(self, value: Value) -> str | None:
         if isinstance(value, bool) or not isinstance(value, int):
             return f"expected a whole number in [{self.low}, {self.high}], found {value!r}"
         return None if self.low <= value <= self.high else f"{value} is outside [{self.low}, {self.high}]"
 
-    def _snap(self, number: float) -> int:
+    def nearest(self, number: float) -> int:
         step = self.step or 1
         snapped = self.low + math.floor((number - self.low) / step + 0.5) * step
         return min(max(int(snapped), self.low), self.low + (self.high - self.low) // step * step)

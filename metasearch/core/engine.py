@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from metasearch.core.budget import exhausted, spent_in_full
 from metasearch.core.errors import UserError
 from metasearch.core.event import (
     CONTINUE,
@@ -168,25 +169,3 @@ class Engine:
     def _commit(self, fact: Fact) -> None:
         self.log.append([fact])
         self.history.apply(fact)
-
-
-def spent_in_full(history: History, now: float) -> bool:
-    """Is a budget used up that running trials draw on (anything but the number of trials)?"""
-    sweep = history.sweep
-    hours = history.train_seconds / 3600
-    limits = (
-        (history.steps_spent, sweep.budget.steps),
-        (history.wall_seconds + max(now - history.time, 0.0), sweep.budget.wall_seconds),
-        (hours * sweep.resources.cpu, sweep.budget.cpu_hours),
-        (hours * sweep.resources.gpu, sweep.budget.gpu_hours),
-    )
-    return any(limit is not None and spent >= limit for spent, limit in limits)
-
-
-def exhausted(history: History, now: float) -> str | None:
-    """Why no further leg may start, or None."""
-    if spent_in_full(history, now):
-        return OUT_OF_BUDGET
-    limit = history.sweep.budget.trials
-    waiting = history.running or history.paused or history.interrupted
-    return f"all {limit} trials ended" if limit is not None and len(history) >= limit and not waiting else None

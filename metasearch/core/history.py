@@ -54,7 +54,10 @@ DIVERGED = "the loss is not finite"
 
 
 class Trial:
-    """One attempt at one config with one seed. ``steps`` and ``losses`` are its curve; ``step`` is 0 before the first report."""
+    """One attempt at one config with one seed. ``steps`` and ``losses`` are its curve; ``step`` is 0 before the first report.
+
+    ``last``: its newest report said that it has nothing more to train.
+    """
 
     __slots__ = (
         "config",
@@ -208,6 +211,7 @@ class History:
     def _amended(self, fact: Amended) -> None:
         self.sweep = Sweep.from_record(fact.sweep)
         self.closed = None
+        self._views.clear()  # what they hold may depend on the space or the horizon
 
     @_apply.register
     def _adopted(self, fact: Adopted) -> None:

@@ -12,7 +12,7 @@ stay comparable.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -167,8 +167,11 @@ class Space:
         open_names = {p.name: p for p in self.open_parameters(config) if p.name in config}
         return {name: encode_value(name, config[name], p.domain.scale) for name, p in open_names.items()}
 
-    def project(self, config: Config) -> Config:
-        """The nearest candidate of a finite space (Gower distance: mean of per-parameter distances, 1 where absent)."""
+    def project(self, config: Config, without: Collection[str] = ()) -> Config:
+        """The nearest candidate of a finite space (Gower distance: mean of per-parameter distances, 1 where absent).
+
+        ``without``: ids of candidates that are out of the question; at least one must be left.
+        """
         if not self.candidates:
             return config
         table_CN, text_CN = self._candidate_table
@@ -181,6 +184,8 @@ class Space:
                 distance_C += np.where(np.isnan(gap_C), 1.0, np.minimum(gap_C, 1.0))
             else:
                 distance_C += text_CN[:, column] != (value or "")
+        if without:
+            distance_C[[candidate.id in without for candidate in self.candidates]] = np.inf
         return self.candidates[int(np.argmin(distance_C))]
 
     @cached_property
