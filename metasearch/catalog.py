@@ -68,6 +68,11 @@ def build_scheduler(spec: str | Mapping[str, Any]) -> Scheduler:
     return cast(Scheduler, _build("SCHEDULER", "scheduler", schedulers(), spec))
 
 
+def corpus_kinds() -> dict[str, Any]:
+    """Every kind of corpus by its scheme, own ones included, as ``metasearch.corpora.load`` wants them."""
+    return {name: load("corpora", name) for name in names("corpora")}
+
+
 def _build(attribute: str, noun: str, known: list[str], spec: str | Mapping[str, Any]) -> Any:
     options = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = str(options.pop("name", ""))

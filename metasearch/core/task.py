@@ -13,9 +13,9 @@ from typing import Any
 class Task:
     """A corpus (or any problem), its split and tokenizer, the metric to minimise, and a description in numbers.
 
-    ``source`` is plain data that names everything the digest depends on: where the text comes from, the tokenizer, the hash of each
-    split. ``descriptor`` describes the task to the learned parts; it is not part of the identity.
-    ``metric`` is always minimised; ``unit`` is what a step counts.
+    ``source`` is plain data: where the text comes from, the tokenizer, the hash of each split. ``content`` is the hash of what is
+    learned, wherever it lies; a task without it is identified by its source. ``descriptor`` describes the task to the learned parts
+    and is not part of its identity. ``metric`` is always minimised; ``unit`` is what a step counts.
     """
 
     name: str
@@ -23,10 +23,13 @@ class Task:
     metric: str = "val_bpb"
     unit: str = "tokens"
     source: Mapping[str, Any] = field(default_factory=dict)
+    content: str = ""
     descriptor: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
         """12 hexadecimal digits of the hash of all that makes two tasks different."""
-        identity = json.dumps([self.kind, self.metric, self.unit, self.source], sort_keys=True, separators=(",", ":"))
+        identity = json.dumps(
+            [self.kind, self.metric, self.unit, self.content or self.source], sort_keys=True, separators=(",", ":")
+        )
         return hashlib.blake2b(identity.encode(), digest_size=6).hexdigest()

@@ -1,0 +1,27 @@
+# Both commands work on a fresh machine with Python 3.11+: they make .venv, install, and run.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STORE ?= ./store
+
+.PHONY: quickstart test check clean
+
+quickstart: $(VENV)/installed
+	$(BIN)/metasearch launch experiments/quickstart.yaml --store $(STORE) --or-resume
+
+test: $(VENV)/installed check
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+check: $(VENV)/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

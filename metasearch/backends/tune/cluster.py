@@ -1,0 +1,106 @@
+"""Connecting to a Ray cluster, and how many trials it has room for."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from metasearch.backends.tune._ray import ray
+from metasearch.backends.tune.faces import one_line
+from metasearch.core.errors import UserError
+from metasearch.core.sweep import Resources
+
+
+@contextmanager
+def cluster(address: str | None = None, cpus: int | None = None) -> Iterator[None]:
+    """A Ray cluster for the time of the block: the one at ``address``, the one already connected, or a local one on loopback.
+
+    A local cluster opens no port to the network, shows no dashboard, and leaves no folder behind.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    folder = None if address else tempfile.mkdtemp(prefix="msray-", dir="/tmp" if os.path.isdir("/tmp") else None)
+    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
+    # Idle OpenMP threads that spin would slow other trials on the node down by orders of magnitude.
+    workers = {"env_vars": {"OMP_WAIT_POLICY": "passive", **_own_environment()}}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if address:
+                _connect(address, runtime_env=workers, **quiet)
+            else:
+                ray.init(
+                    num_cpus=cpus,
+                    include_dashboard=False,
+                    _node_ip_address="127.0.0.1",
+                    _temp_dir=folder,
+                    object_store_memory=256 * 1024**2,
+                    runtime_env=workers,
+                    **quiet,
+                )
+        yield
+    finally:
+        ray.shutdown()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _connect(address: str, **options: Any) -> None:
+    try:
+        ray.init(address=address, **options)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f'No Ray cluster answers at address "{address}" ({one_line(error)}). '
+            "Start one with `ray start --head`, give its address, or leave --address out to run on this machine."
+        ) from error
+
+
+def describe_cluster() -> dict[str, Any]:
+    """Resources and nodes of the connected cluster."""
+    nodes = [{"host": n["NodeManagerHostname"], "alive": n["Alive"], "resources": n["Resources"]} for n in ray.nodes()]
+    return {"ray": ray.__version__, "resources": ray.cluster_resources(), "nodes": nodes}
+
+
+def _own_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("METASEARCH_")}
+
+
+def slot_counter(needs: Resources, concurrency: int | None) -> Callable[[], int]:
+    """How many trials fit on the cluster now; nodes come and go, so it is asked again every second.
+
+    Raises UserError if it is none and no ``concurrency`` says that nodes will come.
+    """
+    known, at = 0, 0.0
+
+    def slots() -> int:
+        nonlocal known, at
+        if time.time() - at > 1.0:
+            known, at = concurrency or _room(needs), time.time()
+        return known
+
+    if slots() < 1:
+        raise UserError(
+            f"A trial asks for {needs.cpu:g} CPU and {needs.gpu:g} GPU, but the cluster offers {_offer()}. "
+            "Lower `resources`, or connect to a larger cluster with --address."
+        )
+    return slots
+
+
+def _room(needs: Resources) -> int:
+    """Trials that fit, node by node: one trial never spans two nodes."""
+    asked = {"CPU": needs.cpu, "GPU": needs.gpu, "memory": float(needs.memory or 0)}
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return sum(min(int(node.get(name, 0.0) / amount + 1e-9) for name, amount in asked.items() if amount > 0) for node in alive)
+
+
+def _offer() -> str:
+    offered = ray.cluster_resources()
+    return f"{offered.get('CPU', 0):g} CPU and {offered.get('GPU', 0):g} GPU on {len(ray.nodes())} node(s)"

@@ -1,0 +1,163 @@
+"""The two faces that Ray Tune sees, and the desk they share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from metasearch.backends.tune._ray import TrialScheduler, TuneSearcher, TuneTrial
+from metasearch.core.engine import Engine
+from metasearch.core.errors import UserError
+from metasearch.core.event import Action, Failed, Reported, TrialId
+from metasearch.core.history import Trial
+from metasearch.core.protocols import Assignment
+
+LEGS_PER_TUNER = 1000
+"""Tune's controller slows down and its memory grows with its trials; a new one starts flat again."""
+
+
+@dataclass
+class Desk:
+    """What both faces share during one ``Tuner``: the engine, and which Tune trial stands for which leg."""
+
+    engine: Engine
+    slots: Callable[[], int]
+    legs: dict[str, tuple[TrialId, int]] = field(default_factory=dict)
+    live: dict[str, float] = field(default_factory=dict)
+    killed: dict[str, str] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
+    stop_reason: str | None = None
+    error: BaseException | None = None
+
+    @property
+    def draining(self) -> bool:
+        """Time to hand over: nothing new starts, and running legs end at their next report."""
+        return len(self.legs) >= LEGS_PER_TUNER
+
+    def begin(self, tune_id: str, trial: Trial) -> None:
+        self.legs[tune_id] = (trial.number, trial.leg)
+        self.live[tune_id] = time.time()
+
+    @contextmanager
+    def border(self) -> Iterator[None]:
+        """Whatever goes wrong in a face ends the run and is raised again outside of Ray."""
+        try:
+            yield
+        except BaseException as error:  # noqa: BLE001
+            self.error = self.error or error
+
+
+class SearcherFace(TuneSearcher):  # type: ignore[misc]
+    """A free slot becomes ``engine.ask``."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(metric=None, mode=None)
+        self.desk = desk
+
+    def suggest(self, trial_id: str) -> Any:
+        answer: Any = TuneSearcher.FINISHED
+        with self.desk.border():
+            answer = self._suggest(trial_id)
+        return TuneSearcher.FINISHED if self.desk.error else answer
+
+    def _suggest(self, tune_id: str) -> Any:
+        desk = self.desk
+        if desk.stop_reason is not None or desk.draining:
+            return TuneSearcher.FINISHED
+        if len(desk.live) >= desk.slots():
+            return None
+        trial = desk.engine.ask(time.time())
+        if trial is None:
+            return TuneSearcher.FINISHED if desk.engine.finished else None
+        return self.start(tune_id, trial)
+
+    def start(self, tune_id: str, trial: Trial) -> Any:
+        """What Tune gets for a leg."""
+        self.desk.begin(tune_id, trial)
+        leg = Assignment(trial.number, trial.leg, trial.config, trial.seed, trial.parent, trial.start)
+        return {**{name: getattr(leg, name) for name in Assignment.__slots__}, "config": dict(leg.config)}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        self.desk.live.pop(trial_id, None)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the state is the log."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore: opening the log resumes."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class SchedulerFace(TrialScheduler):  # type: ignore[misc]
+    """Every piece of news becomes ``engine.tell``."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+
+    def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
+        answer: str = TrialScheduler.STOP
+        with self.desk.border():
+            answer = self.judge(trial, result)
+        return TrialScheduler.STOP if self.desk.error else answer
+
+    def judge(self, tune_trial: TuneTrial, result: Mapping[str, Any]) -> str:
+        desk = self.desk
+        number, leg = desk.legs[tune_trial.trial_id]
+        now = desk.live[tune_trial.trial_id] = time.time()
+        if "error" in result:
+            desk.engine.tell(Failed(now, number, leg, result["error"], result["detail"]))
+            return TrialScheduler.STOP
+        verdict = desk.engine.tell(Reported(now, number, leg, **_unpacked(result)))
+        actor = tune_trial.temporary_state.ray_actor
+        if verdict.directive is not None:
+            # Calls to one actor keep their order: this one arrives before the next call of train.
+            actor.obey.remote(asdict(verdict.directive))
+        if verdict.action is Action.PAUSE or (desk.draining and verdict.action is Action.CONTINUE):
+            actor.keep.remote()
+            return TrialScheduler.STOP
+        return TrialScheduler.CONTINUE if verdict.action is Action.CONTINUE else TrialScheduler.STOP
+
+    def on_trial_error(self, tune_controller: Any, trial: TuneTrial) -> None:
+        with self.desk.border():
+            number, leg = self.desk.legs[trial.trial_id]
+            error, detail = error_of(trial)
+            error = self.desk.killed.pop(trial.trial_id, error)
+            self.desk.live.pop(trial.trial_id, None)
+            self.desk.engine.tell(Failed(time.time(), number, leg, error, detail))
+
+    def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:
+        return None  # pending trials are started by the controller, first come, first served
+
+    def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None: ...
+    def on_trial_complete(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> None: ...
+    def on_trial_remove(self, tune_controller: Any, trial: TuneTrial) -> None: ...
+
+    def debug_string(self) -> str:
+        return "metasearch"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+def _unpacked(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Tune hands schedulers a flat result: ``progress/metrics/lr`` and so on."""
+    fields = {key.removeprefix("progress/"): value for key, value in result.items() if key.startswith("progress/")}
+    metrics = {key.removeprefix("metrics/"): float(fields.pop(key)) for key in list(fields) if key.startswith("metrics/")}
+    return {**fields, "metrics": metrics}
+
+
+def error_of(trial: TuneTrial) -> tuple[str, str]:
+    error = trial.get_error()
+    return (one_line(error), str(error)) if error is not None else ("the worker failed", "")
+
+
+def one_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else ""
+    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"[:500]

@@ -1,0 +1,218 @@
+"""What the commands say, as data for ``--json`` and as lines for people."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import time
+from typing import Any
+
+from rich.console import Console
+
+from metasearch import catalog
+from metasearch.cli.screen import best_line, clock, count, eta, recent_errors, render, states
+from metasearch.core.audit import audit
+from metasearch.core.budget import spending
+from metasearch.core.engine import Engine
+from metasearch.core.errors import UserError
+from metasearch.core.event import Failed, Judged, Proposed, Reported, Thawed
+from metasearch.core.history import History
+from metasearch.core.protocols import MemoryLog
+from metasearch.core.space import Parameter
+from metasearch.core.sweep import Sweep
+from metasearch.store.archive import Store
+from metasearch.sweep.run import Outcome
+
+PREVIEWED = 3
+"""Configs shown by a dry run."""
+
+
+def plan(sweep: Sweep) -> dict[str, Any]:
+    record = sweep.record()
+    return {**record, "first_configs": [dict(config) for config in first_configs(sweep)]}
+
+
+def first_configs(sweep: Sweep) -> list[Any]:
+    """What the searcher would try first, before anything is known."""
+    searcher, scheduler = catalog.build_searcher(sweep.search["searcher"]), catalog.build_scheduler(sweep.search["scheduler"])
+    engine = Engine.open(sweep, searcher, scheduler, MemoryLog(), 0.0)
+    started = [engine.ask(0.0) for _ in range(PREVIEWED)]
+    return [trial.config for trial in started if trial is not None]
+
+
+def plan_lines(sweep: Sweep) -> list[str]:
+    task, limits = sweep.task, sweep.budget
+    descriptor = {name: round(value, 3) for name, value in sorted(task.descriptor.items())}
+    budget = [f"{value:g} {name}" for name, value in vars(limits).items() if value is not None]
+    return [
+        f"sweep      {sweep.name} (seed {sweep.seed})",
+        f"task       {task.name}, minimise {task.metric}  [{task.id}]",
+        f"described  {', '.join(f'{name} {value:g}' for name, value in list(descriptor.items())[:8])} …",
+        f"search     {_spec(sweep.search['searcher'])} + {_spec(sweep.search['scheduler'])}",
+        f"trial      {count(sweep.horizon)} {task.unit}, {sweep.reports} reports",
+        f"resources  {sweep.resources.cpu:g} CPU, {sweep.resources.gpu:g} GPU for each trial",
+        f"budget     {', '.join(budget)}",
+        f"space      {len(sweep.space.names)} parameters",
+        *(f"  {_parameter(parameter)}" for parameter in sweep.space),
+    ]
+
+
+def dry_run_lines(sweep: Sweep) -> list[str]:
+    configs = [f"  {json.dumps(dict(config))}" for config in first_configs(sweep)]
+    return [*plan_lines(sweep), "first configs", *configs, "Nothing was run."]
+
+
+def _spec(spec: Any) -> str:
+    return spec if isinstance(spec, str) else json.dumps(spec)
+
+
+def _parameter(parameter: Parameter) -> str:
+    conditions = [f"{name} = {'|'.join(map(str, allowed))}" for name, allowed in parameter.when.items()]
+    domain = str(parameter.domain).replace("'", "")
+    shown = ", ".join(part for part in domain[:-1].partition("(")[2].split(", ") if not part.endswith(("=None", "=False")))
+    return f"{parameter.name}: {type(parameter.domain).__name__.lower()}({shown})" + (
+        f"  if {', '.join(conditions)}" if conditions else ""
+    )
+
+
+def status_of(history: History, running: bool) -> dict[str, Any]:
+    best = history.best
+    return {
+        "sweep": history.sweep.name,
+        "task": history.sweep.task.name,
+        "running": running,
+        "closed": history.closed,
+        "trials": len(history),
+        "states": {state: number for state, number in _state_counts(history).items() if number},
+        "budget": [{"unit": c.unit, "spent": c.spent, "limit": c.limit} for c in spending(history, _now(history, running))],
+        "wall_seconds": history.wall_seconds,
+        "best": None if best is None else {"trial": best.number, "loss": history.best_loss, "strategy": best.config.strategy},
+        "errors": recent_errors(history)[:5],
+    }
+
+
+def _state_counts(history: History) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for trial in history:
+        counts[trial.state.value] = counts.get(trial.state.value, 0) + 1
+    return counts
+
+
+def _now(history: History, running: bool) -> float:
+    return time.time() if running else history.time
+
+
+def status_lines(history: History, running: bool) -> list[str]:
+    now = _now(history, running)
+    mood = (
+        "running"
+        if running
+        else (f"ended: {history.closed}" if history.closed else "has no driver; go on with `metasearch resume`")
+    )
+    left = f", about {eta(history, now)} left" if running else ""
+    return [
+        f"{history.sweep.name}: {mood}",
+        f"task     {history.sweep.task.name}",
+        f"trials   {states(history)}",
+        *(f"budget   {count(c.spent)} of {count(c.limit)} {c.unit}" for c in spending(history, now)),
+        f"time     {clock(history.wall_seconds)}{left}",
+        best_line(history).replace(": ", "     ", 1),
+        *(f"failed   {error}" for error in recent_errors(history)[:5]),
+    ]
+
+
+def follow(store: Store, name: str) -> None:
+    """Draws the sweep until its driver is gone."""
+    from rich.live import Live
+
+    with Live(console=Console(), auto_refresh=False) as live:
+        while True:
+            running = store.is_running(name)
+            history = store.history(name)
+            live.update(render(history, len(history.running), len(history.running)), refresh=True)
+            if not running:
+                return
+            time.sleep(1.0)
+
+
+def trial_of(store: Store, sweep: str, number: int) -> dict[str, Any]:
+    history = store.history(sweep)
+    if number >= len(history):
+        raise UserError(f"Sweep {sweep} has {len(history)} trials, numbered from 0; there is no trial {number}.")
+    trial = history[number]
+    facts = [fact for fact in store.facts(sweep) if getattr(fact, "trial", None) == number]
+    return {
+        "sweep": sweep,
+        "trial": number,
+        "state": trial.state.value,
+        "metric": history.sweep.task.metric,
+        "loss": trial.best_loss if math.isfinite(trial.best_loss) else None,
+        "strategy": trial.config.strategy,
+        "config": dict(trial.config),
+        "seed": trial.seed,
+        "origin": trial.origin,
+        "parent": trial.parent,
+        "legs": trial.leg + 1,
+        "seconds": trial.seconds,
+        "curve": [{"step": f.step, "loss": f.loss, **f.metrics} for f in facts if isinstance(f, Reported)],
+        "story": [line for fact in facts if (line := _story(fact))],
+        "errors": trial.errors,
+    }
+
+
+def _story(fact: Any) -> str | None:
+    if isinstance(fact, Proposed):
+        return f"proposed by {fact.origin}" + (f": {fact.reason}" if fact.reason else "")
+    if isinstance(fact, Thawed):
+        return f"leg {fact.leg} begins: {fact.reason}"
+    if isinstance(fact, Failed):
+        return f"leg {fact.leg} failed: {fact.error}"
+    if isinstance(fact, Judged) and (fact.reason or fact.directive):
+        return f"step {fact.step}: {fact.action.value}, {fact.reason}" + (f" {fact.directive}" if fact.directive else "")
+    return None
+
+
+def trial_lines(found: dict[str, Any]) -> list[str]:
+    loss = "–" if found["loss"] is None else f"{found['loss']:.4f}"
+    names = ("step", "loss", "train_loss", "grad_norm", "lr", "seconds")
+    curve = ["  ".join(f"{name:>10}" for name in names)]
+    curve += ["  ".join(f"{point.get(name, math.nan):>10.4g}" for name in names) for point in found["curve"]]
+    return [
+        f"{found['sweep']}/{found['trial']}: {found['state']}, best {found['metric']} {loss}",
+        f"strategy {found['strategy']}, seed {found['seed']}, {found['legs']} leg(s), {found['seconds']:.1f} s of training",
+        *(f"  {name}: {value}" for name, value in found["config"].items()),
+        *curve,
+        *found["story"],
+    ]
+
+
+def outcome_of(outcome: Outcome, name: str) -> dict[str, Any]:
+    return {**status_of(outcome.history, running=False), "sweep": name, "reason": outcome.reason, "best": outcome.best}
+
+
+def outcome_lines(outcome: Outcome, name: str, store: str) -> list[str]:
+    history = outcome.history
+    lines = [f"{name}: {outcome.reason}; {states(history)} in {clock(history.wall_seconds)}."]
+    best = history.best
+    if best is None:
+        return [*lines, "No trial reported a finite loss.", *(f"failed: {error}" for error in recent_errors(history)[:5])]
+    losses = [trial.best_loss for trial in history if math.isfinite(trial.best_loss)]
+    metric = history.sweep.task.metric
+    return [
+        *lines,
+        f"winner: trial {best.number} with {metric} {history.best_loss:.4f}",
+        f"  the median of {len(losses)} trials is {statistics.median(losses):.4f}",
+        f"  {best.config.strategy}",
+        *(f"  {key}: {value}" for key, value in best.config.items()),
+        f"See it: metasearch show {name}/{best.number} --store {store}",
+    ]
+
+
+def audit_lines(store: Store, name: str) -> tuple[list[str], bool]:
+    sweep = store.history(name).sweep
+    searcher, scheduler = catalog.build_searcher(sweep.search["searcher"]), catalog.build_scheduler(sweep.search["scheduler"])
+    facts = list(store.facts(name))
+    found = audit(facts, searcher, scheduler)
+    lines = [f"fact {d.position}: logged {d.logged}\n  decided again: {d.decided}" for d in found]
+    return [*lines, f"{len(facts)} facts, {len(found)} decisions that would not be made again."], not found

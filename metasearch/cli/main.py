@@ -1,0 +1,262 @@
+"""The command line. Every command reads or runs a sweep and prints a table, or JSON with ``--json``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from metasearch.core.errors import UserError
+
+app = typer.Typer(
+    name="metasearch",
+    help="Hyperparameter and strategy search for language models that learns from every earlier sweep.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+StoreOption = Annotated[str, typer.Option("--store", envvar="METASEARCH_STORE", help="Folder or s3:// URL that holds all sweeps.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+OverrideOption = Annotated[list[str] | None, typer.Option("--override", "-o", metavar="A.B=C", help="Change one key of the file.")]
+AddressOption = Annotated[str | None, typer.Option(help="Ray cluster: auto, host:port or ray://…; a local one if left out.")]
+CpusOption = Annotated[int | None, typer.Option(help="CPUs of the local cluster; all of this machine if left out.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+FileArgument = Annotated[Path, typer.Argument(help="Sweep file (YAML).")]
+
+
+@app.command()
+def validate(file: FileArgument, override: OverrideOption = None, as_json: JsonOption = False) -> None:
+    """Check a sweep file and show every fault at once."""
+    from metasearch.cli.describe import plan, plan_lines
+    from metasearch.sweep.file import read
+    from metasearch.sweep.run import resolve
+
+    sweep = resolve(read(file, override or ()))
+    _print(plan(sweep), ["The sweep file is valid.", *plan_lines(sweep)], as_json)
+
+
+@app.command()
+def launch(
+    file: FileArgument,
+    store: StoreOption = "./store",
+    override: OverrideOption = None,
+    address: AddressOption = None,
+    cpus: CpusOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and the first configs; run nothing.")] = False,
+    or_resume: Annotated[bool, typer.Option("--or-resume", help="Go on with the sweep if the store has it already.")] = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a new sweep to its end."""
+    from metasearch.cli.describe import dry_run_lines, plan
+    from metasearch.sweep import run
+    from metasearch.sweep.file import read
+
+    sweep_file = read(file, override or ())
+    if dry_run:
+        sweep = run.resolve(sweep_file)
+        _print(plan(sweep), dry_run_lines(sweep), as_json)
+        return
+    start = run.launch_or_resume if or_resume else run.launch
+    _drive(store, sweep_file.name, quiet, as_json, lambda **how: start(sweep_file, address=address, cpus=cpus, **how))
+
+
+@app.command()
+def resume(
+    sweep: Annotated[str, typer.Argument(help="Name of the sweep.")],
+    store: StoreOption = "./store",
+    trials: Annotated[str | None, typer.Option(help="New limit of trials, or +20 for 20 more.")] = None,
+    file: Annotated[Path | None, typer.Option(help="The sweep file, if its budget or resources changed.")] = None,
+    override: OverrideOption = None,
+    address: AddressOption = None,
+    cpus: CpusOption = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Go on with a sweep: finished trials stay, unfinished ones continue from their checkpoints."""
+    from metasearch.sweep import run
+    from metasearch.sweep.file import read
+
+    if override and file is None:
+        raise UserError("-o changes a key of a sweep file: name the file with --file.")
+    asked = read(file, override or ()) if file is not None else None
+    _drive(
+        store, sweep, quiet, as_json, lambda **how: run.resume(sweep, file=asked, trials=trials, address=address, cpus=cpus, **how)
+    )
+
+
+@app.command()
+def status(
+    sweep: Annotated[str | None, typer.Argument(help="Name of the sweep; the latest if left out.")] = None,
+    store: StoreOption = "./store",
+    as_json: JsonOption = False,
+) -> None:
+    """How a sweep stands: states, budget, the best so far, errors."""
+    from metasearch.cli.describe import status_lines, status_of
+
+    opened = _existing(store)
+    name = sweep or opened.latest()
+    history = opened.history(name)
+    running = opened.is_running(name)
+    _print(status_of(history, running), status_lines(history, running), as_json)
+
+
+@app.command()
+def watch(sweep: Annotated[str | None, typer.Argument()] = None, store: StoreOption = "./store") -> None:
+    """Follow a running sweep from any terminal that sees the store. Ctrl-C ends the watching, not the sweep."""
+    from metasearch.cli.describe import follow
+
+    opened = _existing(store)
+    follow(opened, sweep or opened.latest())
+
+
+@app.command("list")
+def list_sweeps(store: StoreOption = "./store", as_json: JsonOption = False) -> None:
+    """All sweeps of the store."""
+    from metasearch.cli.tables import emit_rows
+
+    rows = _existing(store).query("select * from sweeps order by opened").to_pylist()
+    columns = ("sweep", "task", "state", "trials", "best_loss", "best_strategy", "reason")
+    emit_rows(rows, as_json=as_json, columns=columns)
+
+
+@app.command()
+def show(
+    trial: Annotated[str, typer.Argument(help="Trial as SWEEP/NUMBER, or its number in the latest sweep.")],
+    store: StoreOption = "./store",
+    as_json: JsonOption = False,
+) -> None:
+    """One trial: its config, its curve, what was decided and why."""
+    from metasearch.cli.describe import trial_lines, trial_of
+
+    opened = _existing(store)
+    name, slash, number = trial.rpartition("/")
+    if not number.isdigit():
+        raise UserError(f'A trial is named SWEEP/NUMBER or NUMBER, found "{trial}".')
+    found = trial_of(opened, name if slash else opened.latest(), int(number))
+    _print(found, trial_lines(found), as_json)
+
+
+@app.command()
+def stop(sweep: Annotated[str, typer.Argument()], store: StoreOption = "./store") -> None:
+    """Ask the driver of a sweep to end it in order; `metasearch resume` goes on later."""
+    opened = _existing(store)
+    opened.history(sweep)
+    if not opened.is_running(sweep):
+        print(f"{sweep} is not running.")
+        return
+    opened.request_stop(sweep)
+    print(f"Asked {sweep} to stop. Its trials keep their checkpoints; go on with: metasearch resume {sweep} --store {store}")
+
+
+@app.command()
+def best(
+    task: Annotated[str | None, typer.Option(help="Only this task (name or id).")] = None,
+    by: Annotated[str, typer.Option(help="trial, strategy, or any column of the trials view, such as model.")] = "trial",
+    at: Annotated[int | None, typer.Option(help="Compare at this many tokens.")] = None,
+    top: Annotated[int, typer.Option(min=1)] = 10,
+    store: StoreOption = "./store",
+    as_json: JsonOption = False,
+) -> None:
+    """The best trials or strategies over all sweeps of the store."""
+    from metasearch.cli.tables import emit_rows
+
+    rows = _existing(store).best(task=task, by=by, at=at, top=top).to_pylist()
+    hidden = {"config", "config_id", "task_id"} | {name for name in (rows[0] if rows else ()) if name.startswith("hp_")}
+    emit_rows(rows, as_json=as_json, columns=[name for name in (rows[0] if rows else ()) if name not in hidden])
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="SQL over the views sweeps, trials, curves, decisions, tasks.")],
+    store: StoreOption = "./store",
+    as_json: JsonOption = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+) -> None:
+    """Ask the store anything in SQL (DuckDB, read-only)."""
+    from metasearch.cli.tables import emit_csv, emit_rows
+
+    table = _existing(store).query(sql)
+    rows = table.to_pylist()
+    if csv:
+        emit_csv(rows, table.column_names)
+    else:
+        emit_rows(rows, as_json=as_json, columns=table.column_names)
+
+
+@app.command()
+def audit(sweep: Annotated[str, typer.Argument()], store: StoreOption = "./store") -> None:
+    """Make every decision of a sweep again from the facts before it, and compare."""
+    from metasearch.cli.describe import audit_lines
+
+    lines, clean = audit_lines(_existing(store), sweep)
+    print("\n".join(lines))
+    raise typer.Exit(0 if clean else 1)
+
+
+@app.command()
+def doctor(store: StoreOption = "./store", address: AddressOption = None, as_json: JsonOption = False) -> None:
+    """Check this machine: Python, torch, GPUs, Ray, ports, store, threads."""
+    from metasearch.cli.doctor import check_all, lines
+
+    checks = check_all(store, address)
+    _print([vars(check) for check in checks], lines(checks), as_json)
+    raise typer.Exit(0 if all(check.ok for check in checks) else 1)
+
+
+@app.command()
+def schema() -> None:
+    """The JSON Schema of a sweep file."""
+    from metasearch.cli.tables import emit_json
+    from metasearch.sweep.file import SweepFile
+
+    emit_json(SweepFile.model_json_schema())
+
+
+def _drive(store: str, name: str, quiet: bool, as_json: bool, run: Any) -> None:
+    from metasearch.cli.describe import outcome_lines, outcome_of
+    from metasearch.cli.observe import Terminal
+    from metasearch.store.archive import Store
+
+    opened = Store(store)
+    with Terminal(opened, name, quiet=quiet) as terminal:
+        outcome = run(store=opened, observer=terminal)
+    _print(outcome_of(outcome, name), outcome_lines(outcome, name, store), as_json)
+    raise typer.Exit(130 if outcome.reason.startswith("interrupted") else 0)
+
+
+def _existing(url: str) -> Any:
+    """The store at ``url``; a read must not make an empty one."""
+    from metasearch.store.archive import Store
+
+    if "://" not in url and not Path(url).is_dir():
+        raise UserError(f"There is no store at {url}. Launch a sweep with --store {url}, or name the store you mean.")
+    return Store(url)
+
+
+def _print(answer: Any, lines: list[str], as_json: bool) -> None:
+    from metasearch.cli.tables import emit_json
+
+    if as_json:
+        emit_json(answer)
+    else:
+        print("\n".join(lines))
+
+
+def main() -> None:
+    """Entry point: a fault of the user's is one message and exit code 2, never a traceback."""
+    try:
+        app()
+    except UserError as error:
+        print(f"metasearch: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # `metasearch query … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""One writer per sweep: a lock that dies with its process on file systems, a lease that runs out on object stores."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock. ``space`` tells process numbers of different containers on one host apart."""
+
+    pid: int
+    host: str
+    space: str
+    since: str
+
+    @staticmethod
+    def me() -> Holder:
+        now = datetime.now(UTC).isoformat(sep=" ", timespec="seconds")
+        return Holder(os.getpid(), socket.gethostname(), _process_space(), now)
+
+    @staticmethod
+    def parse(content: bytes) -> Holder:
+        """Whoever wrote ``content``; unknown where it cannot be read."""
+        try:
+            record = json.loads(content)
+            return Holder(int(record["pid"]), str(record["host"]), str(record["space"]), str(record["since"]))
+        except (ValueError, KeyError, TypeError):
+            return Holder(0, "unknown", "", "unknown")
+
+    @property
+    def known_dead(self) -> bool:
+        """Did it run here, and is it gone? False whenever that cannot be told from this machine."""
+        if (self.host, self.space) != (socket.gethostname(), _process_space()) or self.pid <= 0:
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+        return False
+
+    def __str__(self) -> str:
+        return f"pid {self.pid or 'unknown'} on host {self.host} since {self.since}"
+
+
+class Held(Exception):  # noqa: N818
+    """Another process holds the lock; ``until`` says when it would run out by itself, where it does."""
+
+    def __init__(self, holder: Holder, until: str = "") -> None:
+        super().__init__(f"held by {holder}")
+        self.holder = holder
+        self.until = until
+
+
+class WriterLock(Protocol):
+    """Held from its making until ``release``, or until the process dies."""
+
+    def renew(self) -> None:
+        """To be called now and then. Raises Held if another process has it by now."""
+        ...
+
+    def release(self) -> None:
+        """A second release does nothing."""
+        ...
+
+
+class FileLock:
+    """``flock`` on a file: the kernel lets go of it however the process ends. The content only says who holds it."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises Held, or OSError if the file cannot be made."""
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = Holder.parse(os.pread(descriptor, 4096, 0))
+            os.close(descriptor)
+            raise Held(holder) from None
+        except OSError:
+            os.close(descriptor)
+            raise
+        self._descriptor: int | None = descriptor
+        self._sign()
+
+    def renew(self) -> None:
+        pass
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _sign(self) -> None:
+        assert self._descriptor is not None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, json.dumps(asdict(Holder.me())).encode(), 0)
+
+
+class LeaseStore(Protocol):
+    """What a lease needs of an object store."""
+
+    def read(self, path: str) -> bytes: ...
+    def write_atomic(self, path: str, content: bytes) -> None: ...
+    def delete(self, path: str) -> None: ...
+
+
+class Lease:
+    """An object that names its holder and a time after which anyone may take it.
+
+    Object stores offer no lock here, so two processes that ask within one round trip are told apart by reading back: the last one
+    to write holds it, the other is refused at the latest at its next renewal. Clocks may differ by a quarter of the term.
+    """
+
+    TERM_SECONDS = 60.0
+
+    def __init__(self, files: LeaseStore, path: str) -> None:
+        """Raises Held if the lease is another's and has not run out."""
+        self._files = files
+        self._path = path
+        self._holder = Holder.me()
+        self._owner = os.urandom(8).hex()
+        self._renewed = 0.0
+        self._take()
+
+    def renew(self) -> None:
+        if time.time() - self._renewed > self.TERM_SECONDS / 4:
+            self._take()
+
+    def release(self) -> None:
+        if self._read().get("owner") == self._owner:
+            self._files.delete(self._path)
+        self._owner = ""
+
+    def _take(self) -> None:
+        self._refuse_if_held()
+        now = time.time()
+        record = {**asdict(self._holder), "owner": self._owner, "expires": now + self.TERM_SECONDS}
+        self._files.write_atomic(self._path, json.dumps(record).encode())
+        self._refuse_if_held()
+        self._renewed = now
+
+    def _refuse_if_held(self) -> None:
+        record = self._read()
+        if not record or record.get("owner") == self._owner:
+            return
+        holder = Holder.parse(json.dumps(record).encode())
+        left = float(record.get("expires", 0.0)) - time.time()
+        if left > 0 and not holder.known_dead:
+            raise Held(holder, f"; its lease runs out in {left:.0f} s unless it is renewed")
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads(self._files.read(self._path)))
+        except (FileNotFoundError, ValueError):
+            return {}
+
+
+def _process_space() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""

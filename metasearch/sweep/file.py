@@ -1,0 +1,164 @@
+"""The sweep file: its schema, its defaults, and all of its faults at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from metasearch.core.errors import UserError, did_you_mean
+from metasearch.sweep.quantities import Bytes, Count, Seconds
+
+Plugin = str | dict[str, Any]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TaskSection(Section):
+    """What is to be learned."""
+
+    corpus: Annotated[str | dict[str, Any], Field(description="A built-in corpus (cpython/docstrings), a text file, a folder, …")]
+    tokenizer: Annotated[Plugin, Field(description="byte, char, word or bpe; options as {name: bpe, vocab_size: 1024}")] = "byte"
+
+
+class SearchSection(Section):
+    """The algorithms: a name, or a mapping with ``name`` and its options."""
+
+    searcher: Annotated[Plugin, Field(description="Chooses what to try next.")] = "tpe"
+    scheduler: Annotated[Plugin, Field(description="Decides which trial deserves the next slice of compute.")] = "asha"
+
+
+class BudgetSection(Section):
+    """Limits of the whole sweep; at least one. The first that is reached ends it."""
+
+    trials: Annotated[Count | None, Field(gt=0)] = None
+    tokens: Annotated[Count | None, Field(gt=0, description="Training tokens over all trials.")] = None
+    wall: Annotated[Seconds | None, Field(gt=0, description="Time on the clock while a driver runs.")] = None
+    cpu_hours: Annotated[float | None, Field(gt=0)] = None
+    gpu_hours: Annotated[float | None, Field(gt=0)] = None
+
+    @model_validator(mode="after")
+    def _limited(self) -> BudgetSection:
+        if not any(limit is not None for limit in self.__dict__.values()):
+            raise ValueError(f"expected at least one of {', '.join(BudgetSection.model_fields)}")
+        return self
+
+
+class TrialSection(Section):
+    """One full trial."""
+
+    tokens: Annotated[Count, Field(gt=0, description="Training tokens of a full trial; schedules end there.")] = 1_000_000
+    reports: Annotated[int, Field(gt=0, le=10_000, description="Evaluations, evenly spaced; schedulers decide at these.")] = 10
+    max_failures: Annotated[int, Field(ge=0, description="Crashes after which a trial is given up.")] = 2
+    silence: Annotated[Seconds, Field(gt=0, description="Time without a report after which a trial counts as hanging.")] = 1800.0
+
+
+class ResourcesSection(Section):
+    """What one trial gets."""
+
+    cpu: Annotated[float, Field(ge=0)] = 1.0
+    gpu: Annotated[float, Field(ge=0, description="May be a fraction: 0.5 puts two trials on one GPU.")] = 0.0
+    memory: Annotated[Bytes | None, Field(gt=0)] = None
+    concurrency: Annotated[int | None, Field(gt=0, description="Trials at a time; as many as the cluster holds if left out.")] = (
+        None
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> ResourcesSection:
+        if self.cpu <= 0 and self.gpu <= 0:
+            raise ValueError("a trial needs some cpu or some gpu")
+        return self
+
+
+class SweepFile(Section):
+    """The question a sweep asks, as a user writes it."""
+
+    name: Annotated[str, Field(description="Names the sweep in the store.")]
+    task: TaskSection
+    space: Annotated[dict[str, Any], Field(description="What may be tried; see the sweep-file reference.")] = Field(
+        default_factory=dict
+    )
+    unlisted: Annotated[
+        Literal["search", "default"], Field(description="What happens to strategies and parameters that `space` does not name.")
+    ] = "search"
+    search: SearchSection = SearchSection()
+    budget: BudgetSection
+    trial: TrialSection = TrialSection()
+    resources: ResourcesSection = ResourcesSection()
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+
+    @field_validator("name")
+    @classmethod
+    def _safe(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+            raise ValueError("expected letters, digits, '.', '_' and '-', starting with a letter or digit, at most 100")
+        return name
+
+    def __init__(self, **fields: Any) -> None:
+        """Raises UserError with every fault."""
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise UserError("This sweep does not hold together:", [_fault(entry) for entry in error.errors()]) from error
+
+
+def read(path: str | Path, overrides: Sequence[str] = ()) -> SweepFile:
+    """A sweep file with ``a.b=c`` overrides. Raises UserError with every fault of the file's form."""
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"There is no sweep file {path}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"The sweep file {path} cannot be read: {error}.") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"The sweep file {path} is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(
+            f"The sweep file {path} must hold a mapping with name, task, space and budget, found {type(content).__name__}."
+        )
+    for override in overrides:
+        _override(content, override)
+    content.setdefault("name", path.stem)
+    try:
+        return SweepFile(**{str(key): value for key, value in content.items()})
+    except UserError as error:
+        raise UserError(f"The sweep file {path} does not hold together:", error.faults) from error
+
+
+def _override(content: dict[str, Any], override: str) -> None:
+    dotted, equals, text = override.partition("=")
+    if not equals or not dotted:
+        raise UserError(f'An override is written a.b=c, found "{override}".')
+    *parents, last = dotted.split(".")
+    for parent in parents:
+        if not isinstance(content.setdefault(parent, {}), dict):
+            raise UserError(f'"{override}" goes into "{parent}", which is a value and not a section.')
+        content = content[parent]
+    try:
+        content[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f'The value of "{override}" is not YAML: {error}') from error
+
+
+def _fault(entry: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in entry["loc"] if part not in ("str", "dict[str,any]"))
+    if entry["type"] == "extra_forbidden":
+        return f"{where}: there is no such key.{did_you_mean(str(entry['loc'][-1]), _keys_beside(entry['loc']))}"
+    if entry["type"] == "missing":
+        return f"{where}: is missing"
+    message = entry["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" + ("" if entry["type"] == "value_error" and not where else f", found {entry['input']!r}")
+
+
+def _keys_beside(location: Sequence[str | int]) -> Iterator[str]:
+    model: Any = SweepFile
+    for part in location[:-1]:
+        model = model.model_fields[str(part)].annotation
+    yield from model.model_fields

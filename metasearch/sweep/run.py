@@ -1,0 +1,254 @@
+"""Launching and resuming: the only room that knows everything."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from metasearch import catalog
+from metasearch.core.budget import exhausted
+from metasearch.core.engine import Engine
+from metasearch.core.errors import UserError
+from metasearch.core.event import Opened
+from metasearch.core.history import History
+from metasearch.core.protocols import RunnerFactory
+from metasearch.core.sweep import Budget, Resources, Sweep
+from metasearch.corpora import as_task, check_source, load
+from metasearch.store.archive import Store
+from metasearch.store.log import SegmentLog
+from metasearch.store.patience import PatientLog
+from metasearch.sweep import environment
+from metasearch.sweep.file import SweepFile
+
+AMENDABLE = ("budget", "resources", "trial.max_failures", "trial.silence")
+"""Parts of a sweep file that may change between launch and resume; anything else would make its trials incomparable."""
+
+
+class Quiet:
+    """An observer that shows nothing."""
+
+    def tick(self, history: History, busy: int, slots: int) -> str | None:
+        return None
+
+    def trouble(self, message: str) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a sweep ended: why, and its state."""
+
+    reason: str
+    history: History
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """The winner: trial, loss, step, config; None if no trial reported a finite loss."""
+        trial = self.history.best
+        if trial is None:
+            return None
+        return {
+            "trial": trial.number,
+            "loss": self.history.best_loss,
+            "strategy": trial.config.strategy,
+            "config": dict(trial.config),
+        }
+
+
+def resolve(file: SweepFile) -> Sweep:
+    """The sweep a file asks for, its corpus loaded and described. Raises UserError with every fault that can be found."""
+    faults: list[str] = []
+    with _collecting(faults):
+        catalog.build_searcher(file.search.searcher)
+    with _collecting(faults):
+        catalog.build_scheduler(file.search.scheduler)
+    kinds = catalog.corpus_kinds()
+    faults += [f"task: {fault}" for fault in check_source(file.task.corpus, file.task.tokenizer, kinds)]
+    space = None
+    with _collecting(faults):
+        from metasearch.sweep.compose import language_model_space
+
+        space = language_model_space(file.space, search_unlisted=file.unlisted == "search")
+    if faults or space is None:
+        raise UserError(f"The sweep {file.name} does not hold together:", faults)
+    return Sweep(
+        name=file.name,
+        task=as_task(load(file.task.corpus, file.task.tokenizer, kinds=kinds)),
+        space=space,
+        horizon=file.trial.tokens,
+        reports=file.trial.reports,
+        search={"searcher": file.search.searcher, "scheduler": file.search.scheduler},
+        settings={"file": file.model_dump(mode="json")},
+        seed=file.seed,
+        **_amendable(file),
+    )
+
+
+def _amendable(file: SweepFile) -> dict[str, Any]:
+    limits, needs = file.budget, file.resources
+    return {
+        "budget": Budget(limits.trials, limits.tokens, limits.wall, limits.cpu_hours, limits.gpu_hours),
+        "resources": Resources(needs.cpu, needs.gpu, needs.memory),
+        "max_failures": file.trial.max_failures,
+    }
+
+
+@contextmanager
+def _collecting(faults: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        faults += error.faults or [error.message]
+
+
+def launch(
+    file: SweepFile,
+    store: str | Store = "./store",
+    *,
+    address: str | None = None,
+    cpus: int | None = None,
+    observer: Any = None,
+    make_runner: RunnerFactory | None = None,
+) -> Outcome:
+    """Runs a new sweep to its end. Raises UserError if the store has a sweep of that name already."""
+    store = store if isinstance(store, Store) else Store(store)
+    sweep = resolve(file)
+    with _writing(store, file.name) as log:
+        if any(True for _ in log.read()):
+            raise UserError(
+                f"The store {store.url} already has a sweep {file.name}. "
+                f"Go on with it: metasearch resume {file.name} --store {store.url}; or give this one another name: -o name=…"
+            )
+        return _run(sweep, store, log, observer or Quiet(), address, cpus, make_runner)
+
+
+def launch_or_resume(file: SweepFile, store: str | Store = "./store", **how: Any) -> Outcome:
+    """Launches the sweep, or goes on with it if the store has it already; keywords as for ``launch``."""
+    store = store if isinstance(store, Store) else Store(store)
+    if file.name in store.sweeps():
+        return resume(file.name, store, file=file, **how)
+    return launch(file, store, **how)
+
+
+def resume(
+    name: str,
+    store: str | Store = "./store",
+    *,
+    file: SweepFile | None = None,
+    trials: str | None = None,
+    address: str | None = None,
+    cpus: int | None = None,
+    observer: Any = None,
+    make_runner: RunnerFactory | None = None,
+) -> Outcome:
+    """Goes on with a sweep. ``trials``: a new limit, or ``+20`` more. ``file``: the sweep file, if its budget or resources changed.
+
+    Raises UserError if there is no such sweep, or if the file asks another question than the sweep was launched with.
+    """
+    store = store if isinstance(store, Store) else Store(store)
+    with _writing(store, name) as log:
+        opened = next(iter(log.read()), None)
+        if not isinstance(opened, Opened):
+            known = ", ".join(store.sweeps()) or "none"
+            raise UserError(f"The store {store.url} has no sweep {name}. Sweeps there: {known}.")
+        before = History.fold(log.read()).sweep
+        after = _amended(before, file, trials)
+        return _run(after, store, log, observer or Quiet(), address, cpus, make_runner, before)
+
+
+def _amended(before: Sweep, file: SweepFile | None, trials: str | None) -> Sweep:
+    after = before
+    if file is not None:
+        changes = differences(before.settings["file"], file.model_dump(mode="json"))
+        barred = {key: change for key, change in changes.items() if not key.startswith(AMENDABLE)}
+        if barred:
+            listed = [f"{key}: launched with {old!r}, now {new!r}" for key, (old, new) in barred.items()]
+            raise UserError(
+                f"The sweep file asks another question than sweep {before.name} was launched with. "
+                "Launch it under another name, or undo these changes:",
+                listed,
+            )
+        after = replace(before, settings={**before.settings, "file": file.model_dump(mode="json")}, **_amendable(file))
+    if trials is not None:
+        after = replace(after, budget=replace(after.budget, trials=_new_limit(after.budget.trials, trials)))
+    return after
+
+
+def _new_limit(before: int | None, trials: str) -> int:
+    try:
+        number = int(trials)
+    except ValueError:
+        raise UserError(f'--trials expects a number such as 60, or +20 for 20 more; found "{trials}".') from None
+    if trials.startswith("+"):
+        number += before or 0
+    if number < 1:
+        raise UserError(f"--trials must leave at least one trial, found {number}.")
+    return number
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """Every dotted name at which two nested mappings differ, with both values."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in dict.fromkeys([*before, *after]):
+        old, new = before.get(key), after.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found |= differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            found[f"{prefix}{key}"] = (old, new)
+    return found
+
+
+@contextmanager
+def _writing(store: Store, name: str) -> Iterator[SegmentLog]:
+    log = store.open_log(name)
+    try:
+        yield log
+    finally:
+        log.close()
+
+
+def _run(
+    sweep: Sweep,
+    store: Store,
+    log: SegmentLog,
+    observer: Any,
+    address: str | None,
+    cpus: int | None,
+    make_runner: RunnerFactory | None,
+    before: Sweep | None = None,
+) -> Outcome:
+    """Runs ``sweep`` on a cluster; ``before`` is what it was, if it is resumed."""
+    if before == sweep:
+        history = History.fold(log.read())
+        if history.closed is not None and not _resumable(history):
+            return Outcome(f"nothing left to do ({history.closed})", history)
+    from metasearch.backends import tune
+    from metasearch.training.runner import LanguageModelRunner
+
+    searcher = catalog.build_searcher(sweep.search["searcher"])
+    scheduler = catalog.build_scheduler(sweep.search["scheduler"])
+    with tune.cluster(address, cpus):
+        ran_under = environment.describe() | {"cluster": tune.describe_cluster()["resources"]}
+        engine = Engine.open(sweep, searcher, scheduler, PatientLog(log, observer.trouble), time.time(), ran_under)
+        if before is not None:
+            engine.resume(time.time(), ran_under)
+        if before is not None and before != sweep:
+            engine.amend(sweep, differences(before.record(), sweep.record()), time.time())
+        settings = sweep.settings.get("file", {})
+        reason = tune.run(
+            engine,
+            store.url,
+            make_runner or LanguageModelRunner,
+            observer,
+            concurrency=settings.get("resources", {}).get("concurrency"),
+            silence_limit=settings.get("trial", {}).get("silence"),
+        )
+    return Outcome(reason, engine.history)
+
+
+def _resumable(history: History) -> bool:
+    """Was it ended from outside, before its budget?"""
+    return bool(history.running or history.interrupted) or exhausted(history, history.time) is None

@@ -1,0 +1,276 @@
+"""One trial: truncated backpropagation through time with carried state, resumable to the last bit.
+
+A trial is a function of its config, corpus, budget and seed. What has happened so far is ``Standing`` (plain values) and tensors;
+the position in the text follows from the tokens trained on, and every random number from the seed and those tokens. On a CPU a
+trial that is stopped and continued gives the same losses to the last bit, if the number of threads is the same.
+
+Shapes: B rows, T tokens per row, V vocabulary, N steps, S = 3 sums over steps (loss, gradient norm, clipped).
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from metasearch.core.config import Value
+from metasearch.core.errors import UserError
+from metasearch.core.event import Directive
+from metasearch.core.rng import derive_seed
+from metasearch.core.space import Int, Space
+from metasearch.models._language_model import LanguageModel
+from metasearch.training import checkpoint
+from metasearch.training._strategy import load_strategy
+from metasearch.training.checkpoint import Packed
+from metasearch.training.clipping._shared import HISTORY, Clipping, global_norm, gradients
+from metasearch.training.control import Control
+from metasearch.training.corpus import Stream, TokenizedCorpus, check_corpus
+from metasearch.training.evaluation import bits_per_byte, cross_entropy, exploded, parameter_count, validation_loss
+from metasearch.training.report import Report, Trace, TrialBudget
+from metasearch.training.schedules._shared import Schedule
+
+SPACE = Space.of(batch_size=Int(8, 64, log=True, initial=16), context=Int(32, 128, log=True, initial=64))
+"""``batch_size``: rows read side by side. ``context``: tokens of a row per step, through which gradients flow."""
+
+STEPS_BETWEEN_CHECKS = 64
+"""How often training looks whether the loss is still finite: often enough to save time, seldom enough not to cost any on a GPU."""
+
+
+NO_STEPS = Trace(math.nan, math.nan, math.nan, math.nan)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a trial has come. ``tokens``: trained on so far. ``val_losses``: one per report. ``seconds``: all legs."""
+
+    tokens: int = 0
+    val_losses: tuple[float, ...] = ()
+    trace: Trace = NO_STEPS
+    seconds: float = 0.0
+    diverged: bool = False
+
+    @staticmethod
+    def from_facts(facts: Mapping[str, Any]) -> Standing:
+        return Standing(**{**facts, "val_losses": tuple(facts["val_losses"]), "trace": Trace(**facts["trace"])})
+
+
+class Trainer:
+    """Trains one config from report to report: ``while not trainer.done: report = trainer.advance()``.
+
+    Raises UserError if the config is incomplete or names an unknown plug-in, or if the corpus is too small. Divergence is no error:
+    the report says so and the trial is done.
+    """
+
+    def __init__(
+        self, config: Mapping[str, Value], corpus: TokenizedCorpus, budget: TrialBudget, seed: int, device: torch.device
+    ) -> None:
+        check_corpus(corpus)
+        plugins = load_strategy(config, SPACE)
+        self.config, self.corpus, self.budget, self.seed, self.device = dict(config), corpus, budget, seed, device
+        self.standing, self.control = Standing(), Control()
+        with self._randomness():
+            self._reseed("init")
+            self.model: LanguageModel = plugins["model"].build(config, corpus.vocab_size)
+            plugins["init"].build(config)(self.model)
+        self.model.to(device)
+        self._parameters = list(self.model.parameters())
+        self._optimizer: Optimizer = plugins["optimizer"].build(config, self.model)
+        self._built = checkpoint.built_groups(self._optimizer)
+        self._schedule: Schedule = plugins["schedule"].build(config)
+        self._clip: Clipping = plugins["clipping"].build(config, self.model)
+        self._context = int(config["context"])
+        self._stream = Stream(corpus.train, int(config["batch_size"]))
+        self._state = self.model.initial_state(self._stream.rows)
+        self._norms_N = torch.zeros(0, device=device)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+
+    @property
+    def done(self) -> bool:
+        return self.standing.diverged or len(self.standing.val_losses) == self.budget.reports
+
+    def advance(self) -> Report:
+        """Trains a whole number of batches up to the next report point, then evaluates. Not to be called when done."""
+        assert not self.done, "advance() was called on a trial that is done"
+        began = time.perf_counter()
+        step = self.budget.step(len(self.standing.val_losses) + 1)
+        with self._randomness():
+            self._train(step)
+        valid, most_tokens = self.corpus.valid, self.budget.valid_tokens
+        loss = validation_loss(self.model, valid, context=self._context, most_tokens=most_tokens, device=self.device)
+        self.standing = replace(
+            self.standing,
+            val_losses=(*self.standing.val_losses, loss),
+            seconds=self.standing.seconds + time.perf_counter() - began,
+            diverged=exploded(loss, self.corpus.vocab_size) or not math.isfinite(self.standing.trace.train_loss),
+        )
+        return self._report(step)
+
+    def obey(self, directive: Directive) -> None:
+        """Changes learning rate, clipping threshold or weight decay from the very next step on."""
+        progress = min(1.0, self.standing.tokens / self.budget.tokens)
+        self.control = self.control.obey(directive, self._schedule, progress, self.standing.val_losses)
+
+    def checkpoint(self) -> bytes:
+        """Everything from which ``restore`` continues, in a Trainer made with the same arguments."""
+        facts = {
+            "trial": self._identity(),
+            "standing": asdict(self.standing),
+            "control": asdict(self.control),
+            "optimizer": checkpoint.optimizer_facts(self._optimizer, self._built),
+        }
+        tensors = {
+            **_named("model", dict(self.model.named_parameters())),
+            **_named("optimizer", checkpoint.optimizer_tensors(self._optimizer)),
+            **_named("state", {str(i): tensor for i, tensor in enumerate(self._state)}),
+            "norms": self._norms_N,
+        }
+        return checkpoint.pack(Packed("trial", facts, tensors))
+
+    def restore(self, data: bytes) -> None:
+        """Continues where ``checkpoint`` was taken. Raises UserError if the bytes are damaged or of a trial set up differently."""
+        packed = checkpoint.unpack(data, "trial")
+        recorded, own = packed.facts["trial"], self._identity()
+        faults = [f"{name}: {recorded[name]!r} there, {own[name]!r} here" for name in own if recorded[name] != own[name]]
+        if faults:
+            raise UserError("This checkpoint is of another trial:", faults)
+        self._take_over(packed, Standing.from_facts(packed.facts["standing"]))
+        self.control = Control(**packed.facts["control"])
+
+    def adopt(self, data: bytes) -> None:
+        """Starts from the checkpoint of a parent: its weights, its place in the text, its curve; but with this trial's own config.
+
+        The optimizer's moments come along where the optimizer is the same, the carried state where the batch size is. Directives
+        given to the parent and the time it took do not. Raises UserError if the weights do not fit this trial's model.
+        """
+        packed = checkpoint.unpack(data, "trial")
+        self._take_over(packed, replace(Standing.from_facts(packed.facts["standing"]), seconds=self.standing.seconds))
+
+    def weights(self) -> bytes:
+        """The model alone: its weights, and in the metadata the config and vocabulary size it is built from."""
+        facts = {"config": self.config, "vocab_size": self.corpus.vocab_size}
+        return checkpoint.pack(Packed("weights", facts, _named("model", dict(self.model.named_parameters()))))
+
+    def _train(self, until: int) -> None:
+        """Steps until at least ``until`` tokens have been trained on, or the loss is no longer finite.
+
+        Leaves the trace of the last report in place if a batch reached past this one.
+        """
+        self.model.train()
+        _switch(self._optimizer, "train")
+        sums_S, steps, lr = torch.zeros(3, dtype=torch.float64, device=self.device), 0, self.standing.trace.lr
+        while self.standing.tokens < until:
+            lr = self._set_rates()
+            sums_S += self._step()
+            steps += 1
+            self.standing = replace(self.standing, tokens=self.standing.tokens + self._stream.rows * self._context)
+            if steps % STEPS_BETWEEN_CHECKS == 0 and not math.isfinite(sums_S[0].item()):
+                break
+        _switch(self._optimizer, "eval")
+        if steps:
+            train_loss, grad_norm, clip_fraction = (sums_S / steps).tolist()
+            self.standing = replace(self.standing, trace=Trace(train_loss, grad_norm, clip_fraction, lr))
+
+    def _step(self) -> Tensor:
+        """One update. Loss (nats per token), gradient norm before clipping, 1 or 0 for clipped: (S,), still on the device."""
+        self._reseed("step")
+        inputs_BT, targets_BT = self._stream.read(self.standing.tokens // self._stream.rows, self._context)
+        logits_BTV, state = self.model(inputs_BT.to(self.device), self._state)
+        self._state = tuple(tensor.detach() for tensor in state)
+        loss = cross_entropy(logits_BTV, targets_BT.to(self.device))
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = global_norm(gradients(self._parameters))
+        self._norms_N = torch.cat((self._norms_N, norm[None]))[-HISTORY:]
+        clipped = self._clip(self._norms_N, self.control.clip_scale)
+        self._optimizer.step()
+        return torch.stack((loss.detach(), norm, clipped))
+
+    def _set_rates(self) -> float:
+        """Sets learning rate and weight decay for the next step; the learning rate.
+
+        The schedule is read in the middle of the step, so that neither the first nor the last is lost to a factor of 0.
+        """
+        middle = self.standing.tokens + self._stream.rows * self._context / 2
+        progress = min(1.0, middle / self.budget.tokens)
+        factor = self.control.lr_factor(self._schedule, progress, self.standing.val_losses)
+        for group, built in zip(self._optimizer.param_groups, self._built, strict=True):
+            group["lr"] = built["lr"] * factor
+            group["weight_decay"] = built["weight_decay"] * self.control.weight_decay_scale
+        return float(self._built[0]["lr"] * factor)
+
+    def _report(self, step: int) -> Report:
+        standing, corpus = self.standing, self.corpus
+        return Report(
+            step=step,
+            tokens=standing.tokens,
+            val_loss=standing.val_losses[-1],
+            val_bpb=bits_per_byte(standing.val_losses[-1], len(corpus.valid), corpus.valid_bytes),
+            **asdict(standing.trace),
+            seconds=standing.seconds,
+            peak_memory=_peak_memory(self.device),
+            parameters=parameter_count(self.model),
+            diverged=standing.diverged,
+        )
+
+    def _identity(self) -> dict[str, Any]:
+        corpus = {"corpus": self.corpus.name, "vocab_size": self.corpus.vocab_size}
+        return {"config": self.config, "seed": self.seed, "budget": asdict(self.budget), **corpus}
+
+    def _take_over(self, packed: Packed, standing: Standing) -> None:
+        own, weights = dict(self.model.named_parameters()), packed.under("model")
+        if {n: p.shape for n, p in own.items()} != {n: w.shape for n, w in weights.items()}:
+            config = packed.facts["trial"]["config"]
+            raise UserError(f"These weights do not fit a {self.config['model']} of this config; they are of {config}.")
+        with torch.no_grad():
+            for name, weight in weights.items():
+                own[name].copy_(weight)
+        if packed.facts["trial"]["config"]["optimizer"] == self.config["optimizer"]:
+            moments = packed.under("optimizer")
+            checkpoint.restore_optimizer(self._optimizer, self._built, packed.facts["optimizer"], moments)
+        carried = packed.under("state")
+        state = tuple(carried[str(i)].to(self.device) for i in range(len(carried)))
+        if [tensor.shape for tensor in state] == [tensor.shape for tensor in self._state]:
+            self._state = state
+        self._norms_N = packed.tensors["norms"].to(self.device)
+        self.standing = standing
+
+    @contextmanager
+    def _randomness(self) -> Iterator[None]:
+        """Inside, torch's generators are this trial's; outside, they are as they were."""
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            yield
+
+    def _reseed(self, purpose: str) -> None:
+        # Not torch.manual_seed, which walks through every kind of device and takes longer than a small step.
+        seed = derive_seed(self.seed, purpose, self.standing.tokens)
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+
+
+def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _switch(optimizer: Optimizer, mode: str) -> None:
+    """Tells an optimizer that trains at another point than it is evaluated at where it should be; others do not listen."""
+    listener = getattr(optimizer, mode, None)
+    if listener is not None:
+        listener()
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Bytes. ``ru_maxrss`` is in kilobytes, but on macOS in bytes."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,0 +1,76 @@
+"""A language-model trial as a worker runs it: the corpus of the sweep, the threads and device it was given, reports as progress."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from functools import lru_cache
+
+import torch
+
+from metasearch import catalog
+from metasearch.core.errors import UserError
+from metasearch.core.event import Directive
+from metasearch.core.protocols import Assignment, Progress
+from metasearch.core.sweep import Resources, Sweep
+from metasearch.corpora import TokenizedCorpus, as_task, load
+from metasearch.training.loop import Trainer
+from metasearch.training.report import TrialBudget
+
+_NOT_METRICS = ("step", "seconds", "diverged")
+
+
+class LanguageModelRunner:
+    """Implements ``core.protocols.Runner``.
+
+    Raises UserError if this machine's corpus is not the one that the sweep was launched with, or lacks the GPU it was promised.
+    """
+
+    def __init__(self, sweep: Sweep, assignment: Assignment) -> None:
+        torch.set_num_threads(max(1, int(sweep.resources.cpu)))
+        self._metric = sweep.task.metric
+        budget = TrialBudget(tokens=sweep.horizon, reports=sweep.reports)
+        self._trainer = Trainer(assignment.config, _corpus(sweep), budget, assignment.seed, _device(sweep.resources))
+
+    def advance(self) -> Progress:
+        report = asdict(self._trainer.advance())
+        loss = math.inf if report["diverged"] else report[self._metric]
+        metrics = {name: float(value) for name, value in report.items() if name not in _NOT_METRICS}
+        return Progress(report["step"], loss, report["seconds"], metrics, last=self._trainer.done)
+
+    def obey(self, directive: Directive) -> None:
+        self._trainer.obey(directive)
+
+    def checkpoint(self) -> bytes:
+        return self._trainer.checkpoint()
+
+    def restore(self, checkpoint: bytes) -> None:
+        self._trainer.restore(checkpoint)
+
+    def adopt(self, checkpoint: bytes) -> None:
+        self._trainer.adopt(checkpoint)
+
+
+@lru_cache(maxsize=4)
+def _load(source: str, tokenizer: str) -> TokenizedCorpus:
+    """One worker serves many trials of few tasks: each corpus is opened once. The keys are JSON."""
+    return load(json.loads(source), json.loads(tokenizer), kinds=catalog.corpus_kinds())
+
+
+def _corpus(sweep: Sweep) -> TokenizedCorpus:
+    asked = sweep.task.source
+    corpus = _load(json.dumps(asked["source"], sort_keys=True), json.dumps(asked["tokenizer"], sort_keys=True))
+    found = as_task(corpus)
+    if found.id != sweep.task.id:
+        raise UserError(
+            f"The corpus {corpus.name} on this machine is not the one that sweep {sweep.name} was launched with "
+            f"(task {found.id} here, {sweep.task.id} there). Restore the text, or launch a new sweep."
+        )
+    return corpus
+
+
+def _device(resources: Resources) -> torch.device:
+    if resources.gpu > 0 and not torch.cuda.is_available():
+        raise UserError(f"A trial was promised {resources.gpu:g} GPU, but torch sees none on this machine: is this its CPU build?")
+    return torch.device("cuda" if resources.gpu > 0 else "cpu")
