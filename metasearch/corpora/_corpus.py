@@ -27,8 +27,8 @@ FORMAT = 1
 class TokenizedCorpus:
     """A corpus as ids. ``train``, ``valid``, ``test``: one-dimensional read-only views of one memory-mapped array.
 
-    ``splits``: for each split ``bytes`` and ``blake2b`` of its UTF-8 text; ``tokens``, ``tokens_blake2b`` and ``unknown_share`` of its
-    ids, with ``tokens`` a count and ``unknown_share`` a share of it.
+    ``splits``: for each split ``bytes`` and ``blake2b`` of its UTF-8 text; ``tokens`` (how many), ``tokens_blake2b`` and
+    ``unknown_share`` (of the tokens) of its ids.
     """
 
     name: str

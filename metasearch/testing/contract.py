@@ -1,9 +1,9 @@
-"""What every search algorithm must do, as tests: subclass a contract and provide the algorithm.
+"""What every search algorithm must do, as tests: subclass a contract and provide the algorithm as a fixture.
 
-    class TestMine(SearcherContract):
-        @pytest.fixture
-        def searcher(self) -> Searcher:
-            return Mine()
+>>> class TestMine(SearcherContract):
+...     @pytest.fixture
+...     def searcher(self) -> Searcher:
+...         return Mine()
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ class TrialBudget:
 
     tokens: int
     reports: int = 10
-    valid_tokens: int = 16_384
+    valid_tokens: int = 8_192
 
     def __post_init__(self) -> None:
         faults = [f"{name} must be at least 1, found {number}" for name, number in vars(self).items() if number < 1]

@@ -108,9 +108,18 @@ def test_bytes_that_are_not_utf_8_decode_to_replacement_characters() -> None:
         ({}, 'there is no tokenizer "". Known: bpe, byte, char, word.'),
         ({"name": "bpe", "vocab": 300}, 'the tokenizer bpe has no option "vocab". Did you mean "vocab_size"?'),
         ({"name": "byte", "vocab_size": 300}, 'the tokenizer byte has no option "vocab_size".'),
-        ({"name": "bpe", "vocab_size": 255}, "vocab_size of the tokenizer bpe must be a whole number from 256 to 1,000,000, found 255"),
-        ({"name": "word", "vocab_size": True}, "vocab_size of the tokenizer word must be a whole number from 2 to 1,000,000, found True"),
-        ({"name": "word", "vocab_size": "4k"}, "vocab_size of the tokenizer word must be a whole number from 2 to 1,000,000, found '4k'"),
+        (
+            {"name": "bpe", "vocab_size": 255},
+            "vocab_size of the tokenizer bpe must be a whole number from 256 to 1,000,000, found 255",
+        ),
+        (
+            {"name": "word", "vocab_size": True},
+            "vocab_size of the tokenizer word must be a whole number from 2 to 1,000,000, found True",
+        ),
+        (
+            {"name": "word", "vocab_size": "4k"},
+            "vocab_size of the tokenizer word must be a whole number from 2 to 1,000,000, found '4k'",
+        ),
     ],
 )
 def test_faults_of_a_spec_are_named(spec: Any, fault: str) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from metasearch.backends.tune._ray import TrialScheduler, TuneSearcher, TuneTrial
+from metasearch.backends.tune._ray import TrialScheduler, TuneSearcher, TuneTrial, ray
 from metasearch.core.engine import Engine
 from metasearch.core.errors import UserError
 from metasearch.core.event import Action, Failed, Reported, TrialId
@@ -101,10 +101,10 @@ class SchedulerFace(TrialScheduler):  # type: ignore[misc]
         self.desk = desk
 
     def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
-        answer: str = TrialScheduler.STOP
+        answer = str(TrialScheduler.STOP)
         with self.desk.border():
             answer = self.judge(trial, result)
-        return TrialScheduler.STOP if self.desk.error else answer
+        return str(TrialScheduler.STOP) if self.desk.error else answer
 
     def judge(self, tune_trial: TuneTrial, result: Mapping[str, Any]) -> str:
         desk = self.desk
@@ -112,16 +112,19 @@ class SchedulerFace(TrialScheduler):  # type: ignore[misc]
         now = desk.live[tune_trial.trial_id] = time.time()
         if "error" in result:
             desk.engine.tell(Failed(now, number, leg, result["error"], result["detail"]))
-            return TrialScheduler.STOP
+            return str(TrialScheduler.STOP)
         verdict = desk.engine.tell(Reported(now, number, leg, **_unpacked(result)))
+        if verdict.action is Action.STOP:
+            return str(TrialScheduler.STOP)
         actor = tune_trial.temporary_state.ray_actor
+        if verdict.action is Action.PAUSE or desk.draining:
+            # Its next leg reports this step again and hears the same verdict, directive included.
+            actor.keep.remote()
+            return str(TrialScheduler.STOP)
         if verdict.directive is not None:
             # Calls to one actor keep their order: this one arrives before the next call of train.
             actor.obey.remote(asdict(verdict.directive))
-        if verdict.action is Action.PAUSE or (desk.draining and verdict.action is Action.CONTINUE):
-            actor.keep.remote()
-            return TrialScheduler.STOP
-        return TrialScheduler.CONTINUE if verdict.action is Action.CONTINUE else TrialScheduler.STOP
+        return str(TrialScheduler.CONTINUE)
 
     def on_trial_error(self, tune_controller: Any, trial: TuneTrial) -> None:
         with self.desk.border():
@@ -153,8 +156,11 @@ def _unpacked(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def error_of(trial: TuneTrial) -> tuple[str, str]:
+    """One line and the details of why a Tune trial failed. Without an exception of the trainable's, its process is gone."""
     error = trial.get_error()
-    return (one_line(error), str(error)) if error is not None else ("the worker failed", "")
+    if error is None or isinstance(error, ray.exceptions.RayActorError):
+        return "the worker process died (killed, out of memory, or its node was lost)", str(error or "")
+    return one_line(error), str(error)
 
 
 def one_line(error: BaseException) -> str:

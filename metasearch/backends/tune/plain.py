@@ -134,7 +134,11 @@ class MetaScheduler(SchedulerFace):
         return None
 
 
-_DECISIONS = {Action.CONTINUE: TrialScheduler.CONTINUE, Action.PAUSE: TrialScheduler.PAUSE, Action.STOP: TrialScheduler.STOP}
+_DECISIONS: dict[Action, str] = {
+    Action.CONTINUE: TrialScheduler.CONTINUE,
+    Action.PAUSE: TrialScheduler.PAUSE,
+    Action.STOP: TrialScheduler.STOP,
+}
 
 _BOOKKEEPING = ("config/", "timestamp", "pid", "time_", "timesteps_", "iterations_since", "training_iteration", "episodes_")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import traceback
 from typing import Any
@@ -20,7 +21,11 @@ CHECKPOINT_SHARE = 0.05
 
 
 class TrialActor(tune.Trainable):  # type: ignore[misc]
-    """One worker process. It serves one leg after another; each call of ``step`` is one report."""
+    """Each call of ``step`` is one report.
+
+    A checkpoint is taken before its report is sent, and holds the report: if the driver never heard it, the next leg says it again.
+    The engine ignores what it knows, but answers as it did, so that a directive given at that step is obeyed again too.
+    """
 
     def setup(self, config: dict[str, Any], *, record: dict[str, Any], store_url: str, make_runner: RunnerFactory) -> None:
         self.sweep = Sweep.from_record(record)
@@ -35,15 +40,13 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
     def _assign(self, config: dict[str, Any]) -> None:
         self.assignment = Assignment(**{**config, "config": Config(config["config"])})
         self.runner: Runner | None = None
+        self.unsaved: dict[str, Any] | None = None
         self.save_seconds = 0.0
 
     def step(self) -> dict[str, Any]:
         """One report, or what went wrong: an exception that left here would cost the actor."""
         try:
-            progress = self._ready().advance()
-            if progress.last or self.save_seconds <= CHECKPOINT_SHARE * progress.seconds:
-                self._save()
-            return {"progress": {name: getattr(progress, name) for name in Progress.__slots__}}
+            return {"progress": self._report()}
         except Exception as error:  # noqa: BLE001
             self.runner = None
             return {"error": one_line(error), "detail": traceback.format_exc()}
@@ -53,29 +56,55 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
             self.runner.obey(Directive(**directive))
 
     def keep(self) -> None:
-        """The checkpoint before a pause."""
-        if self.runner is not None:
-            self._save()
+        """Saves the last report's checkpoint if it was left out."""
+        if self.unsaved is not None:
+            self._save(self.unsaved)
 
-    def _ready(self) -> Runner:
+    def _report(self) -> dict[str, Any]:
         if self.runner is None:
-            runner = self.make_runner(self.sweep, self.assignment)
-            own = self._stored(self.assignment.trial)
-            if own is not None:
-                runner.restore(own)
-            elif self.assignment.parent is not None:
-                inherited = self._stored(self.assignment.parent)
-                if inherited is None:
-                    raise UserError(f"trial {self.assignment.parent} left no checkpoint to start from")
-                runner.adopt(inherited)
-            self.runner = runner
-        return self.runner
+            self.runner, known = self._begin()
+            if known is not None:
+                return known
+        progress = self.runner.advance()
+        report = {name: getattr(progress, name) for name in Progress.__slots__}
+        self.unsaved = report
+        if progress.last or self.save_seconds <= CHECKPOINT_SHARE * progress.seconds:
+            self._save(report)
+        return report
 
-    def _stored(self, trial: TrialId) -> bytes | None:
-        return self.store.get_checkpoint(self.sweep.name, trial, "latest")
+    def _begin(self) -> tuple[Runner, dict[str, Any] | None]:
+        """A runner where its trial stands, and the report of its checkpoint if it has one."""
+        runner, assignment = self.make_runner(self.sweep, self.assignment), self.assignment
+        own = self._stored(assignment.trial)
+        if own is not None:
+            runner.restore(own[1])
+            return runner, own[0]
+        if assignment.parent is not None:
+            inherited = self._stored(assignment.parent)
+            if inherited is None:
+                raise UserError(f"trial {assignment.parent} left no checkpoint to start from")
+            runner.adopt(inherited[1])
+        return runner, None
 
-    def _save(self) -> None:
+    def _save(self, report: dict[str, Any]) -> None:
         assert self.runner is not None
         began = time.perf_counter()
-        self.store.put_checkpoint(self.sweep.name, self.assignment.trial, "latest", self.runner.checkpoint())
+        content = envelope(report, self.runner.checkpoint())
+        self.store.put_checkpoint(self.sweep.name, self.assignment.trial, "latest", content)
+        self.unsaved = None
         self.save_seconds += time.perf_counter() - began
+
+    def _stored(self, trial: TrialId) -> tuple[dict[str, Any], bytes] | None:
+        content = self.store.get_checkpoint(self.sweep.name, trial, "latest")
+        return None if content is None else opened(content)
+
+
+def envelope(report: dict[str, Any], checkpoint: bytes) -> bytes:
+    """A report and the checkpoint taken at it: length of the JSON in 8 bytes, little-endian; JSON; checkpoint."""
+    header = json.dumps(report).encode()
+    return len(header).to_bytes(8, "little") + header + checkpoint
+
+
+def opened(content: bytes) -> tuple[dict[str, Any], bytes]:
+    end = 8 + int.from_bytes(content[:8], "little")
+    return json.loads(content[8:end]), content[end:]
