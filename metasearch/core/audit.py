@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from metasearch.core.engine import Engine
-from metasearch.core.event import Fact, Judged, Proposed, Thawed
+from metasearch.core.event import Fact, Judged, Proposed, Reported, Thawed
 from metasearch.core.history import History
 from metasearch.core.protocols import MemoryLog, Scheduler, Searcher
 
@@ -27,14 +27,18 @@ def audit(facts: Iterable[Fact], searcher: Searcher, scheduler: Scheduler) -> li
     found = []
     for position, fact in enumerate(logged):
         decided = _decide_again(history, logged, position, searcher, scheduler)
-        if _is_decision(fact) and decided != fact:
+        if _is_decision(logged, position) and decided != fact:
             found.append(Discrepancy(position, fact, decided))
         history.apply(fact)
     return found
 
 
-def _is_decision(fact: Fact) -> bool:
-    return isinstance(fact, Judged | Proposed | Thawed)
+def _is_decision(logged: Sequence[Fact], position: int) -> bool:
+    """A judgement that does not follow its report is news: the worker told later that there was nothing more to train."""
+    fact = logged[position]
+    if isinstance(fact, Judged):
+        return isinstance(logged[position - 1], Reported)
+    return isinstance(fact, Proposed | Thawed)
 
 
 def _decide_again(history: History, logged: Sequence[Fact], position: int, searcher: Searcher, scheduler: Scheduler) -> Fact | None:

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Protocol
 
 from metasearch.core.errors import UserError
-from metasearch.store.locks import WriterLock
+from metasearch.store.locks import Holder, WriterLock
 
 
 class StoreUnavailable(UserError):  # noqa: N818
@@ -23,7 +23,7 @@ class Files(Protocol):
 
     @property
     def url(self) -> str:
-        """The root as messages show it: without query or credentials."""
+        """The root, so that ``open_files`` opens the same from anywhere. Never holds credentials."""
         ...
 
     def read(self, path: str) -> bytes:
@@ -50,6 +50,10 @@ class Files(Protocol):
 
     def lock(self, path: str) -> WriterLock:
         """Raises metasearch.store.locks.Held if another process holds it."""
+        ...
+
+    def holder(self, path: str) -> Holder | None:
+        """Who holds that lock now, if anybody. Does not take it."""
         ...
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from metasearch.store.files import checked, unavailable
-from metasearch.store.locks import FileLock, WriterLock
+from metasearch.store.locks import FileLock, Holder, WriterLock
 
 TEMPORARY = ".tmp"
 """The ending of files that are still being written; whatever bears it after a crash may be deleted."""
@@ -64,6 +64,12 @@ class LocalFiles:
             return FileLock(target)
         except OSError as error:
             raise unavailable("lock", path, self.url, error) from error
+
+    def holder(self, path: str) -> Holder | None:
+        try:
+            return FileLock.holder(self._at(path))
+        except OSError as error:
+            raise unavailable("look at", path, self.url, error) from error
 
     def _at(self, path: str) -> Path:
         return self.root / checked(path)

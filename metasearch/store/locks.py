@@ -79,18 +79,29 @@ class FileLock:
 
     def __init__(self, path: Path) -> None:
         """Raises Held, or OSError if the file cannot be made."""
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = Holder.parse(os.pread(descriptor, 4096, 0))
-            os.close(descriptor)
-            raise Held(holder) from None
-        except OSError:
-            os.close(descriptor)
+            _lock_exclusively(self._descriptor)
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, json.dumps(asdict(Holder.me())).encode(), 0)
+        except BaseException:
+            self.release()
             raise
-        self._descriptor: int | None = descriptor
-        self._sign()
+
+    @staticmethod
+    def holder(path: Path) -> Holder | None:
+        """Whoever holds the lock now. Raises OSError if the file is there but cannot be opened."""
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return None
+        except BlockingIOError:
+            return Holder.parse(os.pread(descriptor, 4096, 0))
+        finally:
+            os.close(descriptor)
 
     def renew(self) -> None:
         pass
@@ -100,10 +111,16 @@ class FileLock:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def _sign(self) -> None:
-        assert self._descriptor is not None
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, json.dumps(asdict(Holder.me())).encode(), 0)
+
+def _lock_exclusively(descriptor: int) -> None:
+    """Tries for a moment, because whoever only asks for the holder takes the lock for a few microseconds."""
+    for attempt in range(10):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(0.002 * attempt)
+    raise Held(Holder.parse(os.pread(descriptor, 4096, 0)))
 
 
 class LeaseStore(Protocol):
@@ -132,12 +149,17 @@ class Lease:
         self._renewed = 0.0
         self._take()
 
+    @staticmethod
+    def holder(files: LeaseStore, path: str) -> Holder | None:
+        """Whoever holds the lease now."""
+        return _living_holder(_read_lease(files, path))
+
     def renew(self) -> None:
         if time.time() - self._renewed > self.TERM_SECONDS / 4:
             self._take()
 
     def release(self) -> None:
-        if self._read().get("owner") == self._owner:
+        if _read_lease(self._files, self._path).get("owner") == self._owner:
             self._files.delete(self._path)
         self._owner = ""
 
@@ -150,19 +172,26 @@ class Lease:
         self._renewed = now
 
     def _refuse_if_held(self) -> None:
-        record = self._read()
-        if not record or record.get("owner") == self._owner:
-            return
-        holder = Holder.parse(json.dumps(record).encode())
-        left = float(record.get("expires", 0.0)) - time.time()
-        if left > 0 and not holder.known_dead:
-            raise Held(holder, f"; its lease runs out in {left:.0f} s unless it is renewed")
+        lease = _read_lease(self._files, self._path)
+        holder = _living_holder(lease)
+        if holder is not None and lease.get("owner") != self._owner:
+            raise Held(holder, f"; its lease runs out in {_seconds_left(lease):.0f} s unless it is renewed")
 
-    def _read(self) -> dict[str, Any]:
-        try:
-            return dict(json.loads(self._files.read(self._path)))
-        except (FileNotFoundError, ValueError):
-            return {}
+
+def _read_lease(files: LeaseStore, path: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(files.read(path)))
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def _living_holder(lease: dict[str, Any]) -> Holder | None:
+    holder = Holder.parse(json.dumps(lease).encode())
+    return holder if _seconds_left(lease) > 0 and not holder.known_dead else None
+
+
+def _seconds_left(lease: dict[str, Any]) -> float:
+    return float(lease.get("expires", 0.0)) - time.time()
 
 
 def _process_space() -> str:

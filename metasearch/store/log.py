@@ -18,7 +18,7 @@ from metasearch.store.files import Files, StoreUnavailable, checked_name
 from metasearch.store.local import TEMPORARY
 from metasearch.store.locks import Held
 from metasearch.store.schema import READERS, VERSION, Corrupt, encode, write_table
-from metasearch.store.segments import FAN_IN, Segment, chain, gap, list_segments, load, log_folder, read_segments
+from metasearch.store.segments import FAN_IN, Segment, chain, gap, list_segments, load, lock_path, log_folder, read_segments
 
 SET_ASIDE = ".corrupt"
 
@@ -44,7 +44,7 @@ class SegmentLog:
         self._appended: dict[Segment, pa.Table] = {}  # rows of own appends not merged yet, so that merging need not read them
         self._segments: list[Segment] = []
         try:
-            self._lock = files.lock(f"sweeps/{sweep}/writer.lock")
+            self._lock = files.lock(lock_path(sweep))
         except Held as held:
             raise self._refusal(held) from None
         try:
@@ -136,7 +136,10 @@ class SegmentLog:
     def _rows(self, segment: Segment) -> pa.Table:
         if segment in self._appended:
             return self._appended[segment]
-        table, version = load(self._files, self._sweep, segment)
+        try:
+            table, version = load(self._files, self._sweep, segment)
+        except FileNotFoundError:
+            raise gap(self._files, self._sweep, segment.first) from None
         return table if version == VERSION else encode(READERS[version](table), segment.first)
 
     def _recover(self) -> None:

@@ -10,7 +10,7 @@ import pyarrow.fs as pafs
 
 from metasearch.core.errors import UserError, did_you_mean
 from metasearch.store.files import Files, checked, unavailable, without_secrets
-from metasearch.store.locks import Lease, WriterLock
+from metasearch.store.locks import Holder, Lease, WriterLock
 
 _S3_OPTIONS = ("endpoint_override", "scheme", "region")
 _SECRET_OPTIONS = ("access_key", "secret_key", "session_token")
@@ -30,9 +30,9 @@ def object_files(url: str) -> Files:
         raise UserError(f"The store URL {shown} names no bucket; expected {parts.scheme}://bucket/prefix.")
     root = f"{parts.netloc}{parts.path}".rstrip("/")
     if parts.scheme == "s3":
-        return ObjectFiles(_s3(options, shown), root, shown)
+        return ObjectFiles(_s3(options, shown), root, url)
     try:
-        return ObjectFiles(pafs.FileSystem.from_uri(url)[0], root, shown)
+        return ObjectFiles(pafs.FileSystem.from_uri(url)[0], root, url)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise UserError(f"The store URL {shown} cannot be used: {without_secrets(str(error))}.") from error
 
@@ -113,6 +113,9 @@ class ObjectFiles:
 
     def lock(self, path: str) -> WriterLock:
         return Lease(self, checked(path))
+
+    def holder(self, path: str) -> Holder | None:
+        return Lease.holder(self, checked(path))
 
     def _at(self, path: str) -> str:
         return f"{self._root}/{checked(path)}"

@@ -60,6 +60,10 @@ def log_folder(sweep: str) -> str:
     return f"sweeps/{sweep}/log"
 
 
+def lock_path(sweep: str) -> str:
+    return f"sweeps/{sweep}/writer.lock"
+
+
 def list_segments(files: Files, sweep: str) -> set[Segment]:
     matches = (_NAME.fullmatch(name) for name in files.names(log_folder(sweep)))
     return {Segment(int(match[1]), int(match[2])) for match in matches if match}

@@ -1,0 +1,112 @@
+"""The driver dies by SIGKILL at random moments, is interrupted, or is started twice."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+
+from metasearch import catalog
+from metasearch.core.audit import audit
+from metasearch.core.event import Proposed, Reported
+from metasearch.core.history import State
+from metasearch.store.archive import Store
+from tests.backends.drive import SCHEDULER, SEARCHER, SWEEP
+
+pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("ray_cluster"), pytest.mark.timeout(600)]
+
+KILLS = 7
+"""In each of three sweeps: 21 over the suite."""
+
+
+@pytest.fixture()
+def drivers() -> Iterator[list[subprocess.Popen[str]]]:
+    started: list[subprocess.Popen[str]] = []
+    yield started
+    for driver in started:
+        driver.kill()
+        driver.communicate()
+
+
+def start(drivers: list[subprocess.Popen[str]], store: Store) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.backends.drive", store.url, ray.get_runtime_context().gcs_address]
+    driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    drivers.append(driver)
+    return driver
+
+
+def facts_in(store: Store) -> int:
+    return sum(1 for _ in store.facts(SWEEP.name)) if SWEEP.name in store.sweeps() else 0
+
+
+def wait_for_facts(store: Store, driver: subprocess.Popen[str], number: int) -> None:
+    until = time.monotonic() + 60
+    while facts_in(store) < number and driver.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+
+
+def reports(store: Store) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for fact in store.facts(SWEEP.name):
+        if isinstance(fact, Reported):
+            found.setdefault(fact.trial, []).append(fact.step)
+    return found
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_driver_killed_at_random_moments_loses_and_doubles_nothing(
+    tmp_path: Path, drivers: list[subprocess.Popen[str]], seed: int
+) -> None:
+    store, moments = Store(str(tmp_path)), random.Random(seed)
+    for _ in range(KILLS):
+        driver = start(drivers, store)
+        wait_for_facts(store, driver, facts_in(store) + moments.randint(1, 20))
+        time.sleep(moments.random() * 0.2)
+        driver.send_signal(signal.SIGKILL)
+        driver.communicate()
+        before = list(store.facts(SWEEP.name)) if facts_in(store) else []
+        ended = {trial.number: trial.leg for trial in (store.history(SWEEP.name) if before else ()) if trial.ended}
+    output, errors = start(drivers, store).communicate(timeout=300)
+    assert "all 16 trials ended" in output or "nothing left to try" in output, errors
+    after, history = list(store.facts(SWEEP.name)), store.history(SWEEP.name)
+    assert after[: len(before)] == before
+    assert all(history[number].leg == leg for number, leg in ended.items())
+    assert not (history.running or history.interrupted)
+    assert all(steps == list(range(1, len(steps) + 1)) for steps in reports(store).values())
+    assert len(set(reports(store))) == sum(isinstance(fact, Proposed) for fact in after) == 16
+    assert not audit(after, catalog.build_searcher(SEARCHER), catalog.build_scheduler(SCHEDULER))
+
+
+def test_an_interrupted_driver_ends_cleanly_and_is_resumed(tmp_path: Path, drivers: list[subprocess.Popen[str]]) -> None:
+    store = Store(str(tmp_path))
+    driver = start(drivers, store)
+    wait_for_facts(store, driver, 8)
+    driver.send_signal(signal.SIGINT)
+    output, errors = driver.communicate(timeout=60)
+    assert driver.returncode == 0, errors
+    assert "interrupted by SIGINT" in output
+    assert store.history(SWEEP.name).closed == "interrupted by SIGINT"
+    output, errors = start(drivers, store).communicate(timeout=120)
+    history = store.history(SWEEP.name)
+    assert State.COMPLETED in {trial.state for trial in history}, errors
+    assert all(steps == list(range(1, len(steps) + 1)) for steps in reports(store).values())
+
+
+def test_a_second_driver_of_the_same_sweep_is_refused(tmp_path: Path, drivers: list[subprocess.Popen[str]]) -> None:
+    store = Store(str(tmp_path))
+    first = start(drivers, store)
+    wait_for_facts(store, first, 4)
+    second = start(drivers, store)
+    _, errors = second.communicate(timeout=60)
+    assert second.returncode != 0
+    assert f"pid {first.pid}" in errors
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=60)
+    assert first.returncode == 0
