@@ -100,9 +100,9 @@ def _ports() -> Check:
 
 
 def _store(url: str) -> Check:
-    from metasearch.store.files import Files
+    from metasearch.store.files import open_files
 
-    files, name, content = Files(url), f"doctor-{uuid.uuid4().hex}", os.urandom(64)
+    files, name, content = open_files(url), f"doctor-{uuid.uuid4().hex}", os.urandom(64)
     began = time.perf_counter()
     files.write_atomic(name, content)
     same = files.read(name) == content

@@ -25,7 +25,6 @@ class Terminal:
         self.shown_at = self.checked_at = 0.0
 
     def __enter__(self) -> Terminal:
-        self.store.clear_stop(self.sweep)
         self.view.__enter__()
         return self
 

@@ -77,7 +77,8 @@ class Float:
 
     def nearest(self, number: float) -> float:
         if self.step is not None:
-            number = self.low + round((number - self.low) / self.step) * self.step
+            most = math.floor((self.high - self.low) / self.step + 1e-9)
+            number = self.low + min(max(round((number - self.low) / self.step), 0), most) * self.step
         return min(max(float(f"{number:.10g}"), self.low), self.high)
 
 

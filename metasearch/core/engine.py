@@ -93,7 +93,8 @@ class Engine:
         """Takes news of a trial in and decides on it. News already known, or of a leg that is over, changes nothing."""
         trial = self.history[fact.trial]
         if trial.leg != fact.leg or self.history.running.get(fact.trial) is None:
-            return trial.verdict if trial.leg == fact.leg else Verdict(Action.STOP, "this leg is over")
+            decided = trial.leg == fact.leg and trial.verdict.action is not Action.CONTINUE
+            return trial.verdict if decided else Verdict(Action.STOP, "this leg is over")
         if isinstance(fact, Failed):
             self._commit(fact)
             return Verdict(Action.STOP, fact.error)

@@ -243,7 +243,7 @@ class History:
         trial.steps.append(fact.step)
         trial.losses.append(fact.loss)
         trial.seconds, trial.last_time, trial.last = fact.seconds, fact.time, fact.last
-        if fact.loss < self.best_loss:
+        if -math.inf < fact.loss < self.best_loss:
             self.best, self.best_loss = trial, fact.loss
 
     @_apply.register

@@ -57,10 +57,12 @@ class Pbt:
         members = history.view((self, "members"), _Members).trials
         if len(members) >= self.population:
             return None
-        parents = self._parents(members.values()) if len(history) >= self.population else []
+        founding = len(history) < self.population
+        parents = [] if founding else self._parents(members.values())
         if not parents:
-            over = any(trial.ended for trial in members.values())
-            config = None if over else draw(history, rng)
+            # Later on, nobody to copy means: all have ended. If in failure, the population starts afresh, else the work is done.
+            afresh = founding or not any(trial.ended for trial in members.values())
+            config = draw(history, rng) if afresh else None
             return None if config is None else Proposal(config, "pbt")
         parent = parents[int(rng.integers(len(parents)))]
         config = nearest_untried(history, self._explore(history.sweep.space, parent.config, rng))
@@ -94,8 +96,9 @@ class Pbt:
     def _explore(self, space: Space, config: Config, rng: np.random.Generator) -> Config:
         values: dict[str, Value] = dict(config)
         for parameter in space.open_parameters(config):
-            if parameter.name in self.mutate and isinstance(parameter.domain, Float | Int):
-                values[parameter.name] = self._mutated(parameter.domain, float(config[parameter.name]), rng)
+            number = config.get(parameter.name)  # recorded configs may lack what is open
+            if parameter.name in self.mutate and isinstance(parameter.domain, Float | Int) and number is not None:
+                values[parameter.name] = self._mutated(parameter.domain, float(number), rng)
         return space.complete(values)
 
     def _mutated(self, domain: Float | Int, number: float, rng: np.random.Generator) -> float:

@@ -4,45 +4,87 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from metasearch.core.errors import UserError, did_you_mean
 from metasearch.core.event import Fact
 from metasearch.core.history import History
-from metasearch.store.files import Files, checked_name, open_files
+from metasearch.core.recording import RecordedTable
+from metasearch.store import query
+from metasearch.store.files import Files, StoreUnavailable, checked_name, open_files
 from metasearch.store.local import TEMPORARY
 from metasearch.store.log import SegmentLog, read_facts
 from metasearch.store.segments import TornTail, list_segments, lock_path
+from metasearch.store.tables import recorded_table
+from metasearch.store.views import load_view, union
 
 
 class Store:
-    """A store by its path or URL. Making it touches nothing; the first write makes the folder."""
+    """A store by its path or URL. Making it touches nothing; the first write makes the folder.
+
+    Everything that reads raises UserError for a sweep, task or column that is not there, and StoreUnavailable for a store that
+    is not there or cannot be reached.
+    """
 
     def __init__(self, url: str | os.PathLike[str] | Files) -> None:
         self.files: Files = open_files(url) if isinstance(url, str | os.PathLike) else url
 
     @property
     def url(self) -> str:
+        """Opens the same store from anywhere."""
         return self.files.url
 
     def sweeps(self) -> list[str]:
         """The names of all sweeps that hold facts, sorted."""
         return [name for name in self.files.names("sweeps") if list_segments(self.files, name)]
 
+    def latest(self) -> str:
+        """The sweep in which something happened last."""
+        return max(self._chosen(None), key=self._last_time)
+
     def open_log(self, sweep: str) -> SegmentLog:
-        """The log of ``sweep``, new or not, to be written by this process alone."""
+        """The log of ``sweep``, new or not, to be written by this process alone until it is closed."""
         return SegmentLog(self.files, sweep)
 
     def facts(self, sweep: str) -> Iterator[Fact]:
-        """Every fact of ``sweep``, oldest first. Raises UserError if there is none; warns if the newest segment is torn."""
-        self._require(sweep)
-        try:
-            yield from read_facts(self.files, sweep)
-        except TornTail as torn:
-            warnings.warn(torn.message, stacklevel=2)
+        """Every fact of ``sweep``, oldest first. Warns if the newest segment is torn and ends before it."""
+        self._chosen(sweep)
+        return self._facts(sweep)
 
     def history(self, sweep: str) -> History:
         return History.fold(self.facts(sweep))
+
+    def trials(self, sweep: str | None = None) -> pa.Table:
+        """The view ``trials``, of one sweep or of all."""
+        return self._view("trials", sweep)
+
+    def curves(self, sweep: str | None = None) -> pa.Table:
+        """The view ``curves``, of one sweep or of all."""
+        return self._view("curves", sweep)
+
+    def best(self, task: str | None = None, by: str = "trial", at: int | None = None, top: int = 10) -> pa.Table:
+        """The ``top`` best of every task (of ``task``: its name or id), by lowest loss. Trials that diverged or failed never win.
+
+        ``by`` another column of ``trials``: the best trial for each of its values, with the number of trials and their median.
+        ``at``: what counts is the lowest loss at or before that many steps, so that trials of different length compare.
+        """
+        trials = self._of_task(self.trials(), task)
+        if at is None:
+            return query.best_trials(trials, None, by, top)
+        points = self._view("curves", None, ("sweep", "trial", "step", "loss", "seconds"))
+        return query.best_trials(trials, points.filter(pc.less_equal(points["step"], at)), by, top)
+
+    def query(self, sql: str) -> pa.Table:
+        """The answer to one SELECT over the views ``sweeps``, ``trials``, ``curves``, ``decisions`` and ``tasks``."""
+        return query.run_sql(sql, lambda name: self._tasks() if name == "tasks" else self._view(name, None))
+
+    def recorded(self, task: str) -> RecordedTable:
+        """The curves of all trials of ``task`` (its name or id), to simulate sweeps over."""
+        trials = self._of_task(self.trials(), task)
+        return recorded_table(task, trials, self._view("curves", None))
 
     def is_running(self, sweep: str) -> bool:
         """Does a driver hold the log of ``sweep``?"""
@@ -73,9 +115,50 @@ class Store:
         except FileNotFoundError:
             return None
 
-    def _require(self, sweep: str) -> None:
-        if not list_segments(self.files, checked_name("sweep", sweep)):
-            raise UserError(f'There is no sweep "{sweep}" in the store {self.url}.{did_you_mean(sweep, self.sweeps())}')
+    def _facts(self, sweep: str, position: int = 0) -> Iterator[Fact]:
+        try:
+            yield from read_facts(self.files, sweep, position)
+        except TornTail as torn:
+            warnings.warn(torn.message, stacklevel=2)
+
+    def _last_time(self, sweep: str) -> float:
+        newest = max(list_segments(self.files, sweep), key=lambda segment: segment.last)
+        return max((fact.time for fact in self._facts(sweep, newest.first)), default=0.0)
+
+    def _view(self, view: str, sweep: str | None, columns: Sequence[str] | None = None) -> pa.Table:
+        table = union(load_view(self.files, name, view, columns) for name in self._chosen(sweep))
+        return self._with_drivers(table) if view == "sweeps" else table
+
+    def _with_drivers(self, sweeps: pa.Table) -> pa.Table:
+        """Whether an open sweep has a driver is no fact of its log: it is looked up when asked."""
+        rows = zip(sweeps["sweep"].to_pylist(), sweeps["state"].to_pylist(), strict=True)
+        states = [s if s == "closed" else "running" if self.is_running(name) else "interrupted" for name, s in rows]
+        return sweeps.set_column(sweeps.column_names.index("state"), "state", pa.array(states, pa.string()))
+
+    def _tasks(self) -> pa.Table:
+        sweeps = self._view("sweeps", None).select(("task_id", "task", "kind", "metric", "unit", "source", "descriptor"))
+        ids = sweeps["task_id"].to_pylist()
+        return sweeps.take([ids.index(one) for one in dict.fromkeys(ids)])
+
+    def _of_task(self, trials: pa.Table, task: str | None) -> pa.Table:
+        if task is None:
+            return trials
+        found = trials.filter(pc.or_(pc.equal(trials["task"], task), pc.equal(trials["task_id"], task)))
+        if found.num_rows == 0:
+            known = pc.unique(trials["task"]).to_pylist()
+            raise UserError(f'There are no trials of a task "{task}" in the store {self.url}.{did_you_mean(task, known)}')
+        return found
+
+    def _chosen(self, sweep: str | None) -> list[str]:
+        """``sweep``, or all sweeps, of which there must be one."""
+        if sweep is not None and list_segments(self.files, checked_name("sweep", sweep)):
+            return [sweep]
+        known = self.sweeps()
+        if not known:
+            raise StoreUnavailable(f"There are no sweeps at {self.url}. Launch one with --store {self.url}, or name another store.")
+        if sweep is not None:
+            raise UserError(f'There is no sweep "{sweep}" in the store {self.url}.{did_you_mean(sweep, known)}')
+        return known
 
 
 def _stop_path(sweep: str) -> str:

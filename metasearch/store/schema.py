@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from metasearch.core.config import Config
 from metasearch.core.errors import UserError
 from metasearch.core.event import FACTS, Action, Directive, Fact
+from metasearch.store.sealed import BrokenSeal, rows_of, seal, stamps_of
 
 VERSION = "1"
 VERSION_KEY = "metasearch.schema"
@@ -98,32 +98,22 @@ READERS: dict[str, Callable[[pa.Table], list[Fact]]] = {"1": decode}
 
 
 def write_table(table: pa.Table, *, small: bool) -> bytes:
-    """Parquet of log rows. ``small``: a single append, where the time to write counts; else what is kept, where size counts."""
-    sink = pa.BufferOutputStream()
-    packing = {"compression": "none", "use_dictionary": False} if small else {"compression": "zstd"}
-    with pq.ParquetWriter(
-        sink, table.schema, store_schema=False, write_statistics=False, write_page_checksum=True, **packing
-    ) as writer:
-        writer.write_table(table)
-        writer.add_key_value_metadata({VERSION_KEY: VERSION})
-    return bytes(sink.getvalue())
+    """A segment of log rows. ``small``: a single append, where the time to write counts; else what is kept, where size counts."""
+    return seal(table, {VERSION_KEY: VERSION}, small=small)
 
 
 def read_table(content: bytes, name: str) -> tuple[pa.Table, str]:
     """The rows of one segment and the version of their schema. Raises Corrupt, or UserError for a version of the future."""
     try:
-        file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
-        version = (file.metadata.metadata or {}).get(VERSION_KEY.encode(), b"").decode()
-        if version in READERS:
-            return file.read(use_threads=False), version
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise Corrupt(f"{name} is not a readable Parquet file ({len(content)} bytes: {str(error).splitlines()[0]}).") from error
-    if not version.isdigit():
-        raise Corrupt(f"{name} is a Parquet file, but not one of a metasearch log.")
-    raise UserError(
-        f"{name} has schema version {version}; this metasearch reads versions {', '.join(READERS)}. "
-        "A newer metasearch wrote it: install that one (pip install -U metasearch)."
-    )
+        version = stamps_of(content).get(VERSION_KEY, "none")
+    except BrokenSeal as broken:
+        raise Corrupt(f"{name} is damaged ({broken}).") from None
+    if version not in READERS:
+        raise UserError(
+            f"{name} has schema version {version}; this metasearch reads versions {', '.join(READERS)}. "
+            "A newer metasearch wrote it: install that one (pip install -U metasearch)."
+        )
+    return rows_of(content), version
 
 
 def plain_json(record: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from metasearch.training.loop import SPACE as TRAINING
 STANDARD = {"model": "lstm", "optimizer": "adamw", "schedule": "cosine", "clipping": "norm", "init": "default"}
 """The strategy of a sweep that names none and does not search unlisted ones."""
 
-_KINDS = {"float": Float, "int": Int}
+_RANGES: dict[str, Callable[..., Domain]] = {"float": Float, "int": Int}
 
 
 def language_model_space(section: Mapping[str, Any], *, search_unlisted: bool) -> Space:
@@ -111,7 +111,7 @@ def parse_domain(written: Any) -> Domain:
     if kind == "boolean":
         return Boolean(**_options(Boolean, entry))
     low, high = _list(subject, 2)
-    return _KINDS[kind](_number(kind, low), _number(kind, high), **_options(_KINDS[kind], entry))
+    return _RANGES[kind](_number(kind, low), _number(kind, high), **_options(Float if kind == "float" else Int, entry))
 
 
 def _options(domain: type, entry: Mapping[str, Any]) -> dict[str, Any]:

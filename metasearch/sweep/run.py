@@ -203,11 +203,9 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str
 
 @contextmanager
 def _writing(store: Store, name: str) -> Iterator[SegmentLog]:
-    log = store.open_log(name)
-    try:
+    with store.open_log(name) as log:
+        store.clear_stop(name)
         yield log
-    finally:
-        log.close()
 
 
 def _run(

@@ -29,6 +29,11 @@ from metasearch.testing.curves import BowlCurves, Breaking, Diverging, bowl
 from metasearch.testing.spaces import CONDITIONAL, PLAIN, SPACES
 
 TRIALS = 12
+MISHAPS: dict[str, Curves] = {
+    "some diverge, some break": Breaking(Diverging(BowlCurves(), 0.5), 0.3),
+    "all diverge at once": Diverging(BowlCurves(), 1.0, by=0.0),
+    "every leg breaks": Breaking(BowlCurves(), 1.0),
+}
 
 
 def make_sweep(space: Space = CONDITIONAL, trials: int | None = TRIALS, horizon: int = 100, reports: int = 10) -> Sweep:
@@ -93,16 +98,15 @@ class SearcherContract:
         proposed = [fact.config for fact in facts if isinstance(fact, Proposed)]
         assert len(set(proposed)) == len(proposed)
 
-    @pytest.mark.parametrize("share", [0.5, 1.0])
-    def test_divergence_and_breakdowns_are_survived(self, searcher: Searcher, share: float) -> None:
-        curves = Breaking(Diverging(BowlCurves(), share), 0.3)
-        history = History.fold(run_sweep(make_sweep(), searcher, Fifo(), curves))
+    @pytest.mark.parametrize("mishap", MISHAPS)
+    def test_mishaps_are_survived(self, searcher: Searcher, mishap: str) -> None:
+        history = History.fold(run_sweep(make_sweep(), searcher, Fifo(), MISHAPS[mishap]))
         assert history.closed is not None and all(trial.ended for trial in history)
 
     def test_a_finite_space_is_tried_once_and_then_left(self, searcher: Searcher) -> None:
         history = History.fold(run_sweep(make_sweep(SPACES["finite"], trials=None), searcher, Fifo(), BowlCurves(), workers=1))
         tried = [trial.config for trial in history]
-        assert len(tried) == len(set(tried)) <= len(SPACES["finite"].candidates)
+        assert 1 < len(tried) == len(set(tried)) <= len(SPACES["finite"].candidates)
         assert history.closed == "nothing left to try"
 
     def test_proposals_obey_an_amended_space(self, searcher: Searcher) -> None:
@@ -113,6 +117,10 @@ class SearcherContract:
         engine.amend(sweep.amended(space=narrowed, budget=Budget(trials=TRIALS)), {}, engine.history.time)
         simulate(engine, BowlCurves(), workers=3)
         assert all(narrowed.check(trial.config) == [] for trial in engine.history.trials[TRIALS - 4 :])
+
+    def test_trials_that_end_with_their_first_report_are_not_the_last(self, searcher: Searcher) -> None:
+        history = History.fold(run_sweep(make_sweep(reports=1), searcher, Fifo(), BowlCurves(), workers=1))
+        assert len(history) > 2
 
     def test_pauses_and_thaws_are_understood(self, searcher: Searcher) -> None:
         facts = run_sweep(make_sweep(), searcher, _TurnTaking(), BowlCurves())
@@ -140,10 +148,9 @@ class SchedulerContract:
         curves = Breaking(Diverging(BowlCurves(noise=0.05), 0.2), 0.05)
         check_decisions(run_sweep(make_sweep(trials=25), Random(), scheduler, curves), Random(), scheduler)
 
-    @pytest.mark.parametrize("share", [0.5, 1.0])
-    def test_divergence_and_breakdowns_are_survived(self, scheduler: Scheduler, share: float) -> None:
-        curves = Breaking(Diverging(BowlCurves(), share), 0.2)
-        history = History.fold(run_sweep(make_sweep(trials=40), Random(), scheduler, curves))
+    @pytest.mark.parametrize("mishap", MISHAPS)
+    def test_mishaps_are_survived(self, scheduler: Scheduler, mishap: str) -> None:
+        history = History.fold(run_sweep(make_sweep(trials=40), Random(), scheduler, MISHAPS[mishap]))
         assert len(history) == 40 and not history.running and not history.interrupted
 
     def test_equal_losses_are_no_reason_to_stop(self, scheduler: Scheduler) -> None:

@@ -45,7 +45,7 @@ class BowlCurves:
 
 def bowl(space: Space, config: Mapping[str, Value]) -> float:
     """How far ``config`` is from the optimum: the sum over its parameters, each at most about 1, 0 at the optimum."""
-    return sum(_distance(p.domain, config[p.name]) for p in space.open_parameters(config))
+    return sum(_distance(p.domain, config[p.name]) for p in space.open_parameters(config) if p.name in config)
 
 
 def _distance(domain: Domain, value: Value) -> float:
@@ -67,17 +67,18 @@ def _learned(history: History, trial: Trial, step: int) -> float:
 
 @dataclass(frozen=True)
 class Diverging:
-    """A ``share`` of the trials, by their seeds, report NaN or infinity at some point before the horizon."""
+    """A ``share`` of the trials, by their seeds, report NaN or infinity before the share ``by`` of the horizon is trained."""
 
     curves: Curves
     share: float
+    by: float = 1.0
 
     def advance(self, history: History, trial: Trial) -> Progress | Breakdown:
         progress = self.curves.advance(history, trial)
         rng = derive(trial.seed, "divergence")
         if isinstance(progress, Breakdown) or rng.random() >= self.share:
             return progress
-        fatal_step, loss = rng.random() * history.sweep.horizon, (math.nan, math.inf, -math.inf)[int(rng.integers(3))]
+        fatal_step, loss = rng.random() * self.by * history.sweep.horizon, (math.nan, math.inf, -math.inf)[int(rng.integers(3))]
         return Progress(progress.step, loss, progress.seconds, {}) if progress.step >= fatal_step else progress
 
 

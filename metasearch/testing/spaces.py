@@ -25,13 +25,16 @@ _STEPPED = Space.of(
     vocabulary=Fixed(256),
 )
 
-_CANDIDATES = tuple(Config({"lr": 10.0 ** -(1 + k % 4), "optimizer": ("adamw", "sgd")[k // 4]}) for k in range(8))
+_RECORDED = Space.of(lr=Float(1e-4, 1e-1, log=True), optimizer=Choice(("adamw", "sgd")), weight_decay=Float(0.0, 0.1))
+_ADAMW = (Config({"lr": 10.0**-k, "optimizer": "adamw", "weight_decay": 0.02 * k}) for k in range(1, 5))
+_SGD = (Config({"lr": 10.0**-k, "optimizer": "sgd"}) for k in range(1, 5))
+"""Recorded configs may lack a parameter that is open."""
 
 SPACES = {
     "plain": PLAIN,
     "conditional": CONDITIONAL,
     "stepped": _STEPPED,
-    "finite": Space(Space.of(lr=Float(1e-4, 1e-1, log=True), optimizer=Choice(("adamw", "sgd"))).parameters, _CANDIDATES),
+    "finite": Space(_RECORDED.parameters, (*_ADAMW, *_SGD)),
     "single": Space.of(model=Choice(("lstm",)), lr=Float(1e-3, 1e-3, log=True), depth=Int(2, 2)),
     "fixed": Space.of(model=Fixed("lstm"), lr=Fixed(1e-3)),
 }

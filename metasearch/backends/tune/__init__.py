@@ -1,7 +1,7 @@
 """Ray Tune as a pair of hands, and the only room that knows Ray.
 
-Two faces share one engine: the searcher face hands out what the engine wants to start, the scheduler face tells it what was reported
-and passes its verdict on. Ray's own state is never the truth: it is thrown away, and everything resumes from the log.
+Two faces share one engine: the searcher face hands out what the engine wants to start, the scheduler face tells it what was
+reported and passes its verdict on. Ray's own state is never the truth: it is thrown away, and everything resumes from the log.
 
 Facts about Ray Tune 2.60 that shape this room:
 

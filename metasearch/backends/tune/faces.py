@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
-from metasearch.backends.tune._ray import TrialScheduler, TuneSearcher, TuneTrial, ray
+from metasearch.backends.tune._ray import TrialScheduler, TuneSearcher, TuneTrial
 from metasearch.core.engine import Engine
 from metasearch.core.errors import UserError
 from metasearch.core.event import Action, Failed, Reported, TrialId
@@ -156,11 +157,13 @@ def _unpacked(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def error_of(trial: TuneTrial) -> tuple[str, str]:
-    """One line and the details of why a Tune trial failed. Without an exception of the trainable's, its process is gone."""
-    error = trial.get_error()
-    if error is None or isinstance(error, ray.exceptions.RayActorError):
-        return "the worker process died (killed, out of memory, or its node was lost)", str(error or "")
-    return one_line(error), str(error)
+    """One line and the details of why a Tune trial failed, from the file that the controller writes for each failure."""
+    path = Path(trial.error_file) if trial.error_file else None
+    detail = path.read_text(errors="replace") if path is not None and path.exists() else ""
+    lines = [line.strip() for line in detail.splitlines() if line.strip()]
+    if not lines or "actor died" in detail.lower():
+        return "the worker process died (killed, out of memory, or its node was lost)", detail
+    return lines[-1][:500], detail
 
 
 def one_line(error: BaseException) -> str:

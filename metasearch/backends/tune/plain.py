@@ -32,7 +32,7 @@ from metasearch.store.archive import Store
 
 
 class MetaSearcher(SearcherFace):
-    """A ``search_alg`` for ``tune.TuneConfig``. Raises UserError for options that do not work and for a sweep that another driver runs.
+    """A ``search_alg`` for ``tune.TuneConfig``. Raises UserError for options that do not work and for a sweep that is being run.
 
     ``horizon``: value of ``time_attr`` at which a trial is complete. ``mode``: "min" or "max". ``trials``: limit of the sweep; with
     schedulers that pause, set it here and leave ``num_samples`` at -1. Without a ``store`` nothing outlives the process.
