@@ -14,6 +14,9 @@ from rich.table import Table
 
 MOST_COLUMNS = 14
 
+WIDE = 240
+"""Characters of a line that goes to a file or a pipe: rows are not folded there."""
+
 
 def emit_json(answer: Any) -> None:
     """Strict JSON: numbers that are not finite become null."""
@@ -30,7 +33,10 @@ def emit_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool, columns: Sequ
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(cell(row.get(name)) for name in names))
-    Console().print(table if rows else "nothing found", markup=False, highlight=False)
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDE
+    console.print(table if rows else "nothing found", markup=False, highlight=False)
 
 
 def emit_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:

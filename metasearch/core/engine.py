@@ -145,7 +145,7 @@ class Engine:
         waiting = next(iter(history.interrupted.values()), None)
         if waiting is not None:
             return Thawed(now, waiting.number, waiting.leg + 1, waiting.errors[-1] if waiting.errors else "interrupted")
-        held = next((trial for trial in history.paused.values() if trial.verdict.reason == OUT_OF_BUDGET), None)
+        held = next(iter(history.held.values()), None)
         if held is not None:
             return Thawed(now, held.number, held.leg + 1, "the budget was raised")
         if not history.paused:

@@ -145,6 +145,7 @@ class History:
         self.running: dict[TrialId, Trial] = {}
         self.paused: dict[TrialId, Trial] = {}
         self.interrupted: dict[TrialId, Trial] = {}
+        self.held: dict[TrialId, Trial] = {}  # those of the paused that only the budget held up
         self.adopted: dict[str, str] = {}
         self.best: Trial | None = None
         self.best_loss = math.inf
@@ -271,10 +272,12 @@ class History:
         self.closed = fact.reason
 
     def _move(self, trial: Trial, state: State) -> None:
-        """Every change of state goes through here, so that the three indexes cannot disagree with the trials."""
-        for index in (self.running, self.paused, self.interrupted):
+        """Every change of state goes through here, so that the indexes cannot disagree with the trials."""
+        for index in (self.running, self.paused, self.interrupted, self.held):
             index.pop(trial.number, None)
         trial.state = state
+        if state is State.PAUSED and trial.verdict.reason == OUT_OF_BUDGET:
+            self.held[trial.number] = trial
         if state in (State.RUNNING, State.PAUSED, State.INTERRUPTED):
             index = {State.RUNNING: self.running, State.PAUSED: self.paused, State.INTERRUPTED: self.interrupted}[state]
             index[trial.number] = trial

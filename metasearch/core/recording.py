@@ -11,7 +11,7 @@ from metasearch.core.space import Space
 
 @dataclass(frozen=True)
 class Recording:
-    """One config's curve. ``steps`` rise strictly from above 0; ``costs`` are cumulative and never fall; all three are equally long.
+    """One config's curve. ``steps`` rise strictly from above 0; ``costs`` are cumulative and never fall; all are equally long.
 
     A loss that is not finite is the last one: the trial diverged there.
     """

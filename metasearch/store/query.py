@@ -66,7 +66,8 @@ def best_trials(trials: pa.Table, curves: pa.Table | None, by: str, top: int) ->
     tables = {"given_trials": trials, **({} if curves is None else {"given_curves": curves})}
     able = _ABLE.format(never=", ".join(f"'{state}'" for state in NEVER_WIN), source=_ALL if curves is None else _UP_TO)
     ranking = _BY_TRIAL if by == "trial" else _BY_COLUMN
-    return _ask(able + ranking.format(by=by.replace('"', '""'), top=top, columns=", ".join(c for c in _SHOWN if c != by)), tables)
+    columns = ", ".join(column for column in _SHOWN if by == "trial" or column != by)
+    return _ask(able + ranking.format(by=by.replace('"', '""'), top=top, columns=columns), tables)
 
 
 def _ask(sql: str, tables: dict[str, pa.Table]) -> pa.Table:

@@ -11,6 +11,7 @@ from metasearch.core.space import Choice, Float, Space
 from metasearch.core.sweep import Budget, Sweep
 from metasearch.core.task import Task
 from metasearch.store.archive import Store
+from metasearch.store.patience import PatientLog
 from metasearch.testing.runners import CurveRunner
 
 SWEEP = Sweep(
@@ -35,7 +36,8 @@ def main(store_url: str, address: str) -> None:
     store = Store(store_url)
     with store.open_log(SWEEP.name) as log, tune.cluster(address):
         searcher, scheduler = catalog.build_searcher(SEARCHER), catalog.build_scheduler(SCHEDULER)
-        engine = Engine.open(SWEEP, searcher, scheduler, log, time.time())
+        patient = PatientLog(log, lambda message: print(message, flush=True))
+        engine = Engine.open(SWEEP, searcher, scheduler, patient, time.time())
         if engine.history.facts > 1:
             engine.resume(time.time())
         print(tune.run(engine, store.url, CurveRunner, Silent()))

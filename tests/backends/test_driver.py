@@ -110,3 +110,34 @@ def test_a_second_driver_of_the_same_sweep_is_refused(tmp_path: Path, drivers: l
     first.send_signal(signal.SIGINT)
     first.communicate(timeout=60)
     assert first.returncode == 0
+
+
+@pytest.fixture()
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], check=False, capture_output=True).returncode:
+        pytest.skip("only root may mount a small file system")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_full_disk_pauses_the_sweep_and_loses_nothing(small_disk: Path, drivers: list[subprocess.Popen[str]]) -> None:
+    store = Store(str(small_disk / "store"))
+    driver = start(drivers, store)
+    wait_for_facts(store, driver, 12)
+    filler = small_disk / "filler"
+    with pytest.raises(OSError, match="No space left"), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(1024))
+    assert driver.stdout is not None
+    message = driver.stdout.readline()
+    assert "The sweep waits and tries again" in message
+    filler.unlink()
+    output, errors = driver.communicate(timeout=120)
+    assert "The store works again" in output, errors
+    assert driver.returncode == 0
+    assert store.history(SWEEP.name).closed is not None
+    assert all(steps == list(range(1, len(steps) + 1)) for steps in reports(store).values())
+    assert not any(trial.errors for trial in store.history(SWEEP.name))

@@ -181,6 +181,8 @@ class EngineMachine(RuleBasedStateMachine):
         ):
             assert set(index) == {trial.number for trial in self.history if trial.state is state}
             assert all(self.history[number] is trial for number, trial in index.items())
+        held = {number for number, trial in self.history.paused.items() if trial.verdict.reason == OUT_OF_BUDGET}
+        assert set(self.history.held) == held
         assert sum(self.history.count(state) for state in State) == len(self.history)
         assert all(trial.ended == (trial.state in ENDED) for trial in self.history)
 

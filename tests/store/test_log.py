@@ -172,9 +172,9 @@ def test_a_gap_in_the_numbering_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(segments, "_LOOKS", 2)
     append_all(LocalFiles(tmp_path), list(batches_of([2, 2, 2])))
     (tmp_path / FOLDER / "0000000002-0000000003.parquet").unlink()
-    with pytest.raises(UserError, match="has a gap.*fact 2"):
+    with pytest.raises(UserError, match=r"has a gap.*fact 2"):
         list(Store(tmp_path).facts("it"))
-    with pytest.raises(UserError, match="has a gap.*fact 2"):
+    with pytest.raises(UserError, match=r"has a gap.*fact 2"):
         SegmentLog(LocalFiles(tmp_path), "it")
     assert not Store(tmp_path).is_running("it"), "whoever is refused lets go of the lock"
 

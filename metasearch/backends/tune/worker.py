@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import traceback
+from contextlib import suppress
 from typing import Any
 
 from metasearch.backends.tune._ray import tune
@@ -15,6 +16,7 @@ from metasearch.core.event import Directive, TrialId
 from metasearch.core.protocols import Assignment, Progress, Runner, RunnerFactory
 from metasearch.core.sweep import Sweep
 from metasearch.store.archive import Store
+from metasearch.store.files import StoreUnavailable
 
 CHECKPOINT_SHARE = 0.05
 """Checkpoints may take this share of a trial's training time; others are left out (never the one before a pause)."""
@@ -69,7 +71,8 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         report = {name: getattr(progress, name) for name in Progress.__slots__}
         self.unsaved = report
         if progress.last or self.save_seconds <= CHECKPOINT_SHARE * progress.seconds:
-            self._save(report)
+            with suppress(OSError, StoreUnavailable):  # the driver feels it too and waits; the next report is saved again
+                self._save(report)
         return report
 
     def _begin(self) -> tuple[Runner, dict[str, Any] | None]:
@@ -95,7 +98,15 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         self.save_seconds += time.perf_counter() - began
 
     def _stored(self, trial: TrialId) -> tuple[dict[str, Any], bytes] | None:
-        content = self.store.get_checkpoint(self.sweep.name, trial, "latest")
+        """The latest checkpoint of a trial. A store that does not answer is asked again for a minute."""
+        for pause in (1, 2, 4, 8, 16, 32):
+            try:
+                content = self.store.get_checkpoint(self.sweep.name, trial, "latest")
+                break
+            except (OSError, StoreUnavailable):
+                time.sleep(pause)
+        else:
+            content = self.store.get_checkpoint(self.sweep.name, trial, "latest")
         return None if content is None else opened(content)
 
 

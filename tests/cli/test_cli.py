@@ -1,0 +1,206 @@
+"""The command line as a user runs it, on one small real sweep of real models on real text."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+pytestmark = [pytest.mark.xdist_group("cli"), pytest.mark.timeout(300)]
+
+SWEEP: dict[str, Any] = {
+    "name": "small",
+    "task": {"corpus": "text.txt"},
+    "space": {
+        "model": ["lstm", "gru"],
+        "optimizer": ["adamw", "sgd"],
+        "schedule": "cosine",
+        "clipping": "norm",
+        "width": 32,
+        "depth": 1,
+        "context": 32,
+        "batch_size": 8,
+    },
+    "search": {"searcher": "random", "scheduler": {"name": "asha", "eta": 2}},
+    "budget": {"trials": 4},
+    "trial": {"tokens": "8k", "reports": 4},
+    "seed": 7,
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder with a sweep file, a text and a store."""
+
+    folder: Path
+
+    def run(self, *arguments: str, status: int = 0) -> str:
+        """Standard output of ``metasearch``; asserts its exit code, and that no traceback was shown."""
+        done = self.start(*arguments)
+        out, err = done.communicate(timeout=200)
+        assert done.returncode == status, out + err
+        assert "Traceback" not in err
+        return out if status != 2 else err
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "metasearch.cli.main", *arguments]
+        environment = {**os.environ, "METASEARCH_CACHE": str(self.folder / "cache"), "METASEARCH_STORE": str(self.folder / "store")}
+        return subprocess.Popen(
+            command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.run(*arguments, "--json"))
+
+    def write(self, stem: str, **changes: Any) -> str:
+        (self.folder / f"{stem}.yaml").write_text(yaml.safe_dump({**SWEEP, "name": stem, **changes}))
+        return f"{stem}.yaml"
+
+
+def make_place(folder: Path) -> Place:
+    (folder / "text.txt").write_text(inspect.getsource(pathlib) + inspect.getsource(inspect))
+    return Place(folder)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """With one finished sweep, ``small``."""
+    place = make_place(tmp_path_factory.mktemp("cli"))
+    output = place.run("launch", place.write("small"), "--cpus", "2")
+    assert "winner: trial" in output
+    return place
+
+
+@pytest.fixture()
+def empty(tmp_path: Path) -> Place:
+    return make_place(tmp_path)
+
+
+def test_the_winner_of_a_launch_is_what_show_and_best_say(place: Place) -> None:
+    best = place.json("best")[0]
+    shown = place.json("show", f"small/{best['trial']}")
+    losses = [trial["loss"] for trial in place.json("query", "select loss from trials where loss is not null")]
+    assert len(losses) == 4
+    assert shown["loss"] == best["loss"] == min(losses) == place.json("status")["best"]["loss"]
+    assert shown["loss"] == min(point["val_bpb"] for point in shown["curve"])
+
+
+def test_a_trial_is_shown_with_its_config_curve_and_story(place: Place) -> None:
+    text = place.run("show", "0")
+    assert "proposed by random" in text
+    assert "width: 32" in text
+    assert "train_loss" in text
+
+
+def test_list_and_status_agree_about_a_finished_sweep(place: Place) -> None:
+    assert [row["sweep"] for row in place.json("list")] == ["small"]
+    status = place.json("status", "small")
+    assert status["running"] is False
+    assert sum(status["states"].values()) == 4
+    assert "ended: all 4 trials ended" in place.run("status", "small")
+
+
+def test_best_by_strategy_counts_trials(place: Place) -> None:
+    rows = place.json("best", "--by", "strategy")
+    assert sum(row["trials"] for row in rows) == 4
+    assert [row["loss"] for row in rows] == sorted(row["loss"] for row in rows)
+
+
+def test_best_at_fewer_tokens_sees_only_the_beginning(place: Place) -> None:
+    at_start, at_end = (place.json("best", "--at", str(tokens))[0]["loss"] for tokens in (2000, 8000))
+    assert at_start > at_end
+
+
+def test_the_query_of_the_readme_works_and_csv_has_a_header(place: Place) -> None:
+    sql = "select strategy, min(val_bpb) from trials group by 1 order by 2"
+    assert place.json("query", sql)
+    assert place.run("query", sql, "--csv").startswith("strategy,min(val_bpb)\n")
+
+
+def test_every_decision_of_the_sweep_passes_the_audit(place: Place) -> None:
+    assert "0 decisions that would not be made again" in place.run("audit", "small")
+
+
+def test_launching_the_same_name_again_is_refused_with_the_remedy(place: Place) -> None:
+    assert "metasearch resume small" in place.run("launch", "small.yaml", status=2)
+
+
+def test_resuming_a_finished_sweep_runs_nothing(place: Place) -> None:
+    assert "nothing left to do" in place.run("resume", "small")
+    assert place.json("status", "small")["trials"] == 4
+
+
+def test_resuming_with_another_question_lists_all_differences(place: Place) -> None:
+    other = place.write("other", name="small", seed=8, trial={"tokens": "9k", "reports": 4})
+    message = place.run("resume", "small", "--file", other, status=2)
+    assert "seed: launched with 7, now 8" in message
+    assert "trial.tokens: launched with 8000, now 9000" in message
+
+
+def test_a_sweep_can_be_given_more_trials(empty: Place) -> None:
+    empty.run("launch", empty.write("more", budget={"trials": 2}), "--cpus", "2", "-q")
+    assert empty.json("resume", "more", "--trials", "+1", "--cpus", "2", "-q")["trials"] == 3
+    curves = empty.json("query", "select trial, count(*) as points, count(distinct step) as steps from curves group by 1")
+    assert all(row["points"] == row["steps"] for row in curves)
+
+
+def test_stop_ends_a_running_sweep_from_another_terminal(empty: Place) -> None:
+    sweep = empty.write("long", budget={"trials": 500}, trial={"tokens": "1M", "reports": 400}, search={"scheduler": "fifo"})
+    driver = empty.start("launch", sweep, "--cpus", "2")
+    assert driver.stderr is not None
+    while "best: val_bpb" not in driver.stderr.readline():
+        assert driver.poll() is None
+    assert empty.json("status", "long")["running"] is True
+    assert "Asked long to stop" in empty.run("stop", "long")
+    output, _ = driver.communicate(timeout=60)
+    assert "stopped on request" in output
+    assert driver.returncode == 0
+    assert "is not running" in empty.run("stop", "long")
+
+
+def test_a_dry_run_shows_the_plan_and_runs_nothing(empty: Place) -> None:
+    output = empty.run("launch", empty.write("small"), "--dry-run")
+    assert "first configs" in output
+    assert "Nothing was run." in output
+    assert not (empty.folder / "store").exists()
+
+
+def test_validate_shows_all_faults_and_exits_with_2(empty: Place) -> None:
+    broken = empty.write(
+        "broken", task={"corpus": "none.txt"}, search={"searcher": "tpee", "scheduler": "ahsa"}, space={"modle": "lstm"}
+    )
+    message = empty.run("validate", broken, status=2)
+    for part in ("none.txt", 'Did you mean "tpe"?', 'Did you mean "asha"?', "modle"):
+        assert part in message
+
+
+def test_a_store_that_is_not_there_is_one_clear_message(empty: Place) -> None:
+    for command in (["status"], ["list"], ["best"], ["query", "select 1"], ["show", "0"], ["stop", "x"]):
+        assert "There is no store at" in empty.run(*command, status=2)
+
+
+def test_an_unknown_sweep_is_named_with_the_nearest(place: Place) -> None:
+    assert 'Did you mean "small"?' in place.run("status", "smal", status=2)
+
+
+def test_doctor_finds_this_machine_fit(empty: Place) -> None:
+    checks = {check["name"]: check["ok"] for check in empty.json("doctor")}
+    assert checks == dict.fromkeys(("python", "packages", "torch", "threads", "ports", "store", "ray"), True)
+
+
+def test_the_schema_is_published(empty: Place) -> None:
+    assert "budget" in json.loads(empty.run("schema"))["properties"]
+
+
+def test_importing_the_package_loads_neither_torch_nor_ray() -> None:
+    code = "import metasearch, sys; metasearch.Sweep; metasearch.Store; print([m for m in ('torch', 'ray') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
