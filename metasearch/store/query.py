@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from typing import Any
 
 import pyarrow as pa
 
@@ -23,12 +25,15 @@ def run_sql(sql: str, load: Callable[[str], pa.Table]) -> pa.Table:
     try:
         with duckdb.connect(":memory:", config=_SANDBOX) as connection:
             _check_one_question([statement.type.name for statement in connection.extract_statements(sql)])
-            for name in _tables_named(connection.get_table_names(sql)):
-                connection.register(name, load(name))
+            for name in VIEWS:
+                if re.search(rf"\b{name}\b", sql, re.IGNORECASE):
+                    connection.register(name, load(name))
             connection.execute("SET lock_configuration = true")
-            return connection.sql(sql).to_arrow_table()
+            return _answer(connection, sql)
     except duckdb.Error as error:
-        raise UserError(f"DuckDB cannot answer this: {error}") from None
+        unknown = re.search(r"Table with name (\S+) does not exist", str(error))
+        hint = did_you_mean(unknown[1], VIEWS) if unknown else ""
+        raise UserError(f"DuckDB cannot answer this: {_without_own_hint(str(error)) if hint else error}{hint}") from None
 
 
 _SANDBOX: dict[str, str | bool | int | float | list[str]] = {
@@ -47,11 +52,19 @@ def _check_one_question(statements: list[str]) -> None:
         raise UserError(f"The store answers one SELECT at a time and is never written by SQL; found {found}.")
 
 
-def _tables_named(names: set[str]) -> list[str]:
-    faults = [f'there is no table "{name}".{did_you_mean(name, VIEWS)}' for name in sorted(names) if name.lower() not in VIEWS]
-    if faults:
-        raise UserError("DuckDB cannot answer this:", faults)
-    return sorted({name.lower() for name in names})
+def _answer(connection: Any, sql: str) -> pa.Table:
+    import duckdb
+
+    try:
+        return connection.sql(sql).to_arrow_table()
+    except duckdb.Error:
+        connection.execute(sql)  # raises the same, but shows the line and the place in it
+        raise
+
+
+def _without_own_hint(message: str) -> str:
+    """DuckDB guesses among its own system tables."""
+    return re.sub(r'\nDid you mean "[^"]*"\?', "", message)
 
 
 def best_trials(trials: pa.Table, curves: pa.Table | None, by: str, top: int) -> pa.Table:

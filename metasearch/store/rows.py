@@ -150,7 +150,12 @@ def column_of(values: Sequence[Value | None]) -> pa.Array:
         return pa.array(values, pa.int64())
     if kinds <= {int, float}:
         return pa.array([None if value is None else float(value) for value in values], pa.float64())
-    return pa.array([None if value is None else str(value) for value in values], pa.string())
+    return pa.array([None if value is None else _as_text(value) for value in values], pa.string())
+
+
+def _as_text(value: Value) -> str:
+    """As Arrow spells it, so that a parameter that is a number in another sweep reads the same in both: 0.1, 1, true."""
+    return str(pa.scalar(value).cast(pa.string()).as_py()) if isinstance(value, float | bool) else str(value)
 
 
 def _sweeps(history: History, trials: pa.Table, environments: Environments) -> pa.Table:

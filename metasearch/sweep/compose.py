@@ -23,7 +23,8 @@ def language_model_space(section: Mapping[str, Any], *, search_unlisted: bool) -
     """The space of a language-model sweep. Raises UserError with every fault of the section."""
     chosen, faults = _strategies(section, search_unlisted)
     opened = TRAINING if faults else _opened(chosen)
-    space = opened if search_unlisted else _pinned(opened, keep=set(catalog.STRATEGY_ROOMS))
+    unlisted = set(opened.names) - set(catalog.STRATEGY_ROOMS) - section.keys()
+    space = opened if search_unlisted else _pinned(opened, unlisted)
     for name, written in section.items():
         if name in catalog.STRATEGY_ROOMS:
             continue
@@ -59,15 +60,23 @@ def _opened(chosen: Mapping[str, Sequence[str]]) -> Space:
     return space
 
 
-def _pinned(space: Space, keep: set[str]) -> Space:
-    return Space(tuple(p if p.name in keep else replace(p, domain=Fixed(p.domain.default)) for p in space))
+def _pinned(space: Space, names: set[str]) -> Space:
+    """``names`` fixed at their defaults."""
+    return Space(tuple(replace(p, domain=Fixed(p.domain.default)) if p.name in names else p for p in space))
 
 
 def _narrowed(space: Space, opened: Space, name: str, written: Any, *, known: bool) -> Space:
-    """``space`` with the user's domain in place of the plug-in's, under ``when`` if it has one, else wherever the name stands."""
+    """``space`` with the user's domain in place of the plug-in's, under ``when`` if it has one, else wherever the name stands.
+
+    ``search`` leaves the plug-in's own domain, ``default`` its default.
+    """
     mine = [p for p in opened if p.name == name]
     if not mine:
         raise UserError(f"is not a parameter of the chosen strategies.{did_you_mean(name, opened.names)}" if known else "")
+    if written == "search":
+        return space
+    if written == "default":
+        return _pinned(space, {name})
     domain = parse_domain(written)
     if not (isinstance(written, dict) and "when" in written):
         return Space(tuple(replace(p, domain=domain) if p.name == name else p for p in space))

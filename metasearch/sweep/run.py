@@ -65,6 +65,7 @@ def resolve(file: SweepFile) -> Sweep:
         catalog.build_searcher(file.search.searcher)
     with _collecting(faults):
         catalog.build_scheduler(file.search.scheduler)
+    faults += _unpaired(file)
     kinds = catalog.corpus_kinds()
     faults += [f"task: {fault}" for fault in check_source(file.task.corpus, file.task.tokenizer, kinds)]
     space = None
@@ -84,6 +85,16 @@ def resolve(file: SweepFile) -> Sweep:
         settings={"file": file.model_dump(mode="json")},
         seed=file.seed,
         **_amendable(file),
+    )
+
+
+def _unpaired(file: SweepFile) -> list[str]:
+    """Population based training is searcher and scheduler in one: both places must ask for the same."""
+    asked = (file.search.searcher, file.search.scheduler)
+    names = {spec if isinstance(spec, str) else spec.get("name") for spec in asked}
+    wrong = "pbt" in names and asked[0] != asked[1]
+    return (
+        [f"search: pbt is searcher and scheduler in one: write the same in both, found {asked[0]} and {asked[1]}"] if wrong else []
     )
 
 
@@ -223,9 +234,12 @@ def _run(
         history = History.fold(log.read())
         if history.closed is not None and not _resumable(history):
             return Outcome(f"nothing left to do ({history.closed})", history)
+    import torch
+
     from metasearch.backends import tune
     from metasearch.training.runner import LanguageModelRunner
 
+    torch.set_num_threads(1)  # a searcher that spins on every CPU would take them from the trials
     searcher = catalog.build_searcher(sweep.search["searcher"])
     scheduler = catalog.build_scheduler(sweep.search["scheduler"])
     with tune.cluster(address, cpus):

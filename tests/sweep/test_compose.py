@@ -41,6 +41,14 @@ def test_a_choice_opens_the_parameters_of_its_plug_in_only() -> None:
         assert ("momentum" in config) == (config["optimizer"] == "sgd")
 
 
+def test_a_parameter_can_be_searched_in_its_plug_ins_own_range_or_left_at_its_default() -> None:
+    pinned = space({"optimizer": ["sgd", "adamw"], "lr": "search"}, search_unlisted=False)
+    assert len(domains(pinned, "lr")) == 2
+    assert not any(isinstance(domain, Fixed) for domain in domains(pinned, "lr"))
+    searched = space({"model": "lstm", "depth": "default"})
+    assert [type(domain) for domain in domains(searched, "depth")] == [Fixed]
+
+
 def test_values_lists_and_ranges_replace_the_plug_ins_domain() -> None:
     written = {"model": "lstm", "width": 64, "depth": [1, 2], "batch_size": {"int": [8, 32], "log": True}}
     narrowed = space(written)

@@ -98,16 +98,16 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         self.save_seconds += time.perf_counter() - began
 
     def _stored(self, trial: TrialId) -> tuple[dict[str, Any], bytes] | None:
-        """The latest checkpoint of a trial. A store that does not answer is asked again for a minute."""
-        for pause in (1, 2, 4, 8, 16, 32):
+        """The latest checkpoint of a trial. A store that does not answer is asked again for about a minute."""
+        for pause in (1, 2, 4, 8, 16, 32, None):
             try:
                 content = self.store.get_checkpoint(self.sweep.name, trial, "latest")
-                break
+                return None if content is None else opened(content)
             except (OSError, StoreUnavailable):
+                if pause is None:
+                    raise
                 time.sleep(pause)
-        else:
-            content = self.store.get_checkpoint(self.sweep.name, trial, "latest")
-        return None if content is None else opened(content)
+        raise AssertionError("the last round returns or raises")
 
 
 def envelope(report: dict[str, Any], checkpoint: bytes) -> bytes:
