@@ -113,4 +113,6 @@ def _remedy(error: OSError) -> str:
         return "Give this user the right to write there, or name another store."
     if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG):
         return "Name a folder as the store, or a URL such as s3://bucket/prefix."
+    if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+        return "Its file system knows no locks: mount it with them (NFS: version 4 or lockd; Lustre: -o flock)."
     return "Check that it can be reached from this machine and that the credentials in the environment are right."

@@ -45,11 +45,18 @@ class LocalFiles:
             return sorted(os.listdir(self._at(folder) if folder else self.root))
         except FileNotFoundError:
             return []
+        except NotADirectoryError as error:
+            if self._at(folder).is_file():
+                return []  # somebody else's file among our folders
+            raise unavailable("list", folder, self.url, error) from error
         except OSError as error:
             raise unavailable("list", folder, self.url, error) from error
 
     def exists(self, path: str) -> bool:
-        return self._at(path).exists()
+        try:
+            return self._at(path).exists()
+        except OSError as error:
+            raise unavailable("look for", path, self.url, error) from error
 
     def delete(self, path: str) -> None:
         try:

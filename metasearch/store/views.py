@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from metasearch.core.event import Fact
+from metasearch.core.event import Fact, Opened, Resumed
 from metasearch.core.history import History
 from metasearch.store.files import Files, StoreUnavailable
 from metasearch.store.rows import Environments, SweepTables, sweep_tables
@@ -41,7 +41,10 @@ def load_view(files: Files, sweep: str, view: str, columns: Sequence[str] | None
 
 
 def make_views(files: Files, sweep: str) -> SweepTables:
-    """All views of one sweep from its log. Warns if the newest segment is torn: the views then end before it."""
+    """All views of one sweep from its log. Warns if the newest segment is torn: the views then end before it.
+
+    Raises TornTail if there is nothing before it.
+    """
     parts: list[pa.Table] = []
     starts: list[Fact] = []
     history = History.fold(_collecting(_tables(files, sweep), parts, starts))
@@ -58,19 +61,21 @@ def union(tables: Iterable[pa.Table]) -> pa.Table:
     return pa.concat_tables([_cast(table, types) for table in listed], promote_options="default").combine_chunks()
 
 
-def _collecting(tables: Iterable[pa.Table], parts: list[pa.Table], starts: list[Fact]) -> Iterator[Fact]:
+def _collecting(tables: Iterable[tuple[pa.Table, str]], parts: list[pa.Table], starts: list[Fact]) -> Iterator[Fact]:
     """The facts of ``tables`` one after the other, so that only rows are kept; the ones that say where it ran go to ``starts``."""
     for table, version in tables:
         facts = READERS[version](table)
         parts.append(table if version == VERSION else encode(facts, table["seq"][0].as_py()))
-        starts += [fact for fact in facts if hasattr(fact, "environment")]
+        starts += [fact for fact in facts if isinstance(fact, Opened | Resumed)]
         yield from facts
 
 
-def _tables(files: Files, sweep: str) -> Iterator[pa.Table]:
+def _tables(files: Files, sweep: str) -> Iterator[tuple[pa.Table, str]]:
     try:
         yield from read_segments(files, sweep)
     except TornTail as torn:
+        if torn.segment.first == 0:
+            raise
         warnings.warn(torn.message, stacklevel=2)
 
 

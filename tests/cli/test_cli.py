@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -165,6 +166,26 @@ def test_stop_ends_a_running_sweep_from_another_terminal(empty: Place) -> None:
     assert "stopped on request" in output
     assert driver.returncode == 0
     assert "is not running" in empty.run("stop", "long")
+
+
+def test_ctrl_c_ends_a_sweep_in_order_and_resume_finishes_it(empty: Place) -> None:
+    sweep = empty.write("cut", budget={"trials": 3}, trial={"tokens": "120k", "reports": 40}, search={"scheduler": "fifo"})
+    driver = empty.start("launch", sweep, "--cpus", "2")
+    assert driver.stderr is not None
+    while "best: val_bpb" not in driver.stderr.readline():
+        assert driver.poll() is None
+    driver.send_signal(signal.SIGINT)
+    output, _ = driver.communicate(timeout=60)
+    assert "interrupted by SIGINT" in output
+    assert driver.returncode == 130
+    resumed = empty.json("resume", "cut", "--cpus", "2", "-q")
+    assert resumed["states"] == {"completed": 3}
+    curves = empty.json("query", "select trial, count(*) as points, count(distinct step) as steps from curves group by 1")
+    assert [(row["points"], row["steps"]) for row in curves] == [(40, 40)] * 3
+
+
+def test_watching_a_finished_sweep_shows_it_once(place: Place) -> None:
+    assert "best" in place.run("watch", "small")
 
 
 def test_a_dry_run_shows_the_plan_and_runs_nothing(empty: Place) -> None:

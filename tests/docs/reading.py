@@ -3,6 +3,9 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from metasearch.catalog import ROOMS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -54,3 +57,15 @@ def links(path: Path) -> Iterator[tuple[Path, str]]:
 def anchors(path: Path) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def shown_plugins() -> dict[str, str]:
+    """The plug-in files of docs/extending.md, by their paths in a folder of plug-ins."""
+    return {name: block for name, block in named_blocks(page("docs/extending.md")).items() if Path(name).parent.name in ROOMS}
+
+
+def executed(block: str, name: str) -> dict[str, Any]:
+    """The names that a shown script defines."""
+    names: dict[str, Any] = {"__name__": "shown"}
+    exec(compile(block, name, "exec"), names)
+    return names

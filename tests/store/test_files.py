@@ -70,6 +70,16 @@ def test_a_store_that_is_a_file_is_refused_with_the_remedy(tmp_path: Path) -> No
         Store(tmp_path / "store").sweeps()
 
 
+def test_files_of_others_in_the_store_do_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps" / ".DS_Store").write_bytes(b"")
+    with Store(tmp_path).open_log("it") as log:
+        log.append([Closed(0.0, "")])
+    (tmp_path / "sweeps" / "it" / "log" / "notes.txt").write_bytes(b"")
+    assert Store(tmp_path).sweeps() == ["it"]
+    assert len(list(Store(tmp_path).facts("it"))) == 1
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_a_store_without_the_right_to_write_is_refused_with_the_remedy() -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:

@@ -1,0 +1,142 @@
+"""docs/sweep-file.md and every sweep that the documentation shows: valid, complete, and with the defaults of the code."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic.fields import FieldInfo
+
+from metasearch import catalog
+from metasearch.core.space import Space
+from metasearch.sweep.compose import language_model_space
+from metasearch.sweep.file import Section, SweepFile, read
+from metasearch.sweep.run import resolve
+from tests.docs import tables
+from tests.docs.reading import ROOT, blocks, page, rows, section
+
+PAGE = page("docs/sweep-file.md")
+EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
+SHOWN = [
+    pytest.param(block, id=f"{name}-{number}")
+    for name in ("README.md", "docs/sweep-file.md", "docs/extending.md")
+    for number, block in enumerate(blocks(page(name), "yaml"))
+]
+OPTIONS = {
+    "log: true": "lr: {float: [1e-4, 1e-2], log: true}",
+    "complement: true": "momentum: {float: [0.8, 0.99], complement: true}",
+    "step: S": "dropout: {float: [0, 0.4], step: 0.1}",
+    "prior: {center: C, spread: S}": "dropout: {float: [0, 0.4], prior: {center: 0.1, spread: 0.1}}",
+    "prior: [3, 1]": "depth: {choice: [1, 2], prior: [3, 1]}",
+    "prior: 0.8": "tied: {boolean: true, prior: 0.8}",
+    "default: D": "dropout: {float: [0, 0.4], default: 0.2}",
+    "when: {optimizer: sgd}": "lr: {float: [0.1, 0.2], when: {optimizer: sgd}}",
+}
+"""Every option of a range that the page lists, in use."""
+
+
+def leaves(model: type[Section] = SweepFile, prefix: str = "") -> Iterator[tuple[str, type[Section], str, FieldInfo]]:
+    """Every key of a sweep file: its dotted name, its section, its name there, its field."""
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            yield from leaves(kind, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", model, name, field
+
+
+KEYS = {key: rest for key, *rest in leaves()}
+DESCRIBED = {cells[0]: cells for cells in rows(section(PAGE, "## Every key")) if len(cells) == 4}
+
+
+def space_of(written: str) -> Space:
+    return language_model_space({"optimizer": ["sgd", "adamw"], **yaml.safe_load(written)}, search_unlisted=True)
+
+
+@pytest.mark.parametrize("block", SHOWN)
+def test_every_shown_sweep_is_valid(block: str, tmp_path: Path) -> None:
+    (tmp_path / "shown.yaml").write_text(block, encoding="utf-8")
+    sweep = resolve(read(tmp_path / "shown.yaml"))
+    assert not sweep.space.check(sweep.space.default())
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_experiment_resolves(path: Path) -> None:
+    assert resolve(read(path)).name == path.stem
+
+
+def test_the_experiment_with_pbt_gives_both_places_the_same_options() -> None:
+    search = read(ROOT / "experiments" / "pbt.yaml").search
+    assert catalog.build_searcher(search.searcher) == catalog.build_scheduler(search.scheduler)
+
+
+def test_exactly_the_keys_that_exist_are_described() -> None:
+    assert set(DESCRIBED) - {"key", "---"} == set(KEYS)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_the_default_of_every_key_is_described(key: str) -> None:
+    model, name, field = KEYS[key]
+    written = DESCRIBED[key][2]
+    if key == "name":
+        assert written == "the file's name"
+    elif field.is_required():
+        assert written == "required"
+    elif field.get_default(call_default_factory=True) in (None, {}):
+        assert written == ("empty" if field.default_factory else "none")
+    else:
+        required = {"task": {"corpus": "x"}, "budget": {"trials": 1}, "name": "x", "corpus": "x"}
+        given = {other: required[other] for other in model.model_fields if other in required}
+        assert getattr(model(**{**given, name: yaml.safe_load(written)}), name) == field.default
+
+
+@pytest.mark.parametrize(("kind", "key"), [("count", "budget.tokens"), ("time", "budget.wall"), ("size", "resources.memory")])
+def test_every_shown_quantity_is_read(kind: str, key: str) -> None:
+    (shown,) = [cells[1] for cells in rows(section(PAGE, "### Quantities")) if cells[0] == kind]
+    place, _, name = key.partition(".")
+    for written in shown.split("`")[::2]:
+        sections: dict[str, dict[str, Any]] = {"budget": {"trials": 1}, place: {name: written}}
+        SweepFile(name="x", task={"corpus": "x"}, **sections)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        tables.parameters,
+        lambda: tables.algorithms("SEARCHER"),
+        lambda: tables.algorithms("SCHEDULER"),
+        tables.corpora,
+        tables.tokenizers,
+    ],
+    ids=["parameters", "searchers", "schedulers", "corpora", "tokenizers"],
+)
+def test_the_tables_of_plug_ins_follow_from_the_code(made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("METASEARCH_PLUGINS")
+    expected = "\n".join(made())
+    assert f"|\n{expected}\n\n" in PAGE, "print the tables anew: python -m tests.docs.tables"
+
+
+def test_the_strategy_of_a_pinned_sweep_is_as_described() -> None:
+    *most, last = (f"`{name}`" for name in language_model_space({}, search_unlisted=False).default().strategy.split("/"))
+    assert f"{', '.join(most)} and {last}" in " ".join(PAGE.split())
+
+
+def test_every_way_to_write_a_parameter_narrows_the_space() -> None:
+    written = [cells[0] for cells in rows(section(PAGE, "## The space")) if len(cells) == 2 and ": " in cells[0]]
+    assert len(written) == 7
+    for piece in written:
+        (name,) = yaml.safe_load(piece)
+        domains = [[p.domain for p in space if p.name == name] for space in (space_of(piece), space_of("{}"))]
+        assert domains[0] != domains[1], piece
+
+
+def test_every_option_of_a_range_is_described_and_read() -> None:
+    listed = [cells[0] for cells in rows(section(PAGE, "## The space")) if len(cells) == 3 and ": " in cells[0]]
+    assert listed == list(OPTIONS)
+    for option, written in OPTIONS.items():
+        with_option, without = (
+            space_of(written),
+            space_of(written.replace(f", {option.split(':')[0]}", ", step", 1).split(", step")[0] + "}"),
+        )
+        assert with_option != without, option
