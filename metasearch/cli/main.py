@@ -262,6 +262,9 @@ def main() -> None:
     except UserError as error:
         print(f"metasearch: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("metasearch: interrupted", file=sys.stderr)
+        sys.exit(130)
     except BrokenPipeError:  # `metasearch query … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

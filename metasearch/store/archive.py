@@ -14,9 +14,10 @@ from metasearch.core.event import Fact
 from metasearch.core.history import History
 from metasearch.core.recording import RecordedTable
 from metasearch.store import query
-from metasearch.store.files import Files, StoreUnavailable, checked_name, open_files
+from metasearch.store.files import Files, StoreUnavailable, open_files
 from metasearch.store.local import TEMPORARY
 from metasearch.store.log import SegmentLog, read_facts
+from metasearch.store.paths import checked_name
 from metasearch.store.segments import TornTail, list_segments, lock_path
 from metasearch.store.tables import recorded_table
 from metasearch.store.views import load_view, union

@@ -8,8 +8,8 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from metasearch.store.files import checked, unavailable
 from metasearch.store.locks import FileLock, Holder, WriterLock
+from metasearch.store.paths import checked, unavailable
 
 TEMPORARY = ".tmp"
 """The ending of files that are still being written; whatever bears it after a crash may be deleted."""
@@ -46,7 +46,7 @@ class LocalFiles:
         except FileNotFoundError:
             return []
         except NotADirectoryError as error:
-            if self._at(folder).is_file():
+            if self.root.is_dir():
                 return []  # somebody else's file among our folders
             raise unavailable("list", folder, self.url, error) from error
         except OSError as error:

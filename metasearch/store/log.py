@@ -14,9 +14,10 @@ import pyarrow as pa
 
 from metasearch.core.errors import UserError
 from metasearch.core.event import Fact
-from metasearch.store.files import Files, StoreUnavailable, checked_name
+from metasearch.store.files import Files, StoreUnavailable
 from metasearch.store.local import TEMPORARY
 from metasearch.store.locks import Held
+from metasearch.store.paths import checked_name
 from metasearch.store.schema import READERS, VERSION, Corrupt, encode, write_table
 from metasearch.store.segments import FAN_IN, Segment, chain, gap, list_segments, load, lock_path, log_folder, read_segments
 
@@ -110,6 +111,7 @@ class SegmentLog:
                     f"Another process wrote to sweep {self._sweep} ({path} is not ours). Stop one of the two, then "
                     f"`metasearch resume {self._sweep}`."
                 ) from None
+            self._files.write_atomic(path, content)  # it was there, but perhaps not yet durable
 
     def _merge_full_levels(self) -> None:
         level = 0

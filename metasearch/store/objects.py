@@ -9,14 +9,14 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from metasearch.core.errors import UserError, did_you_mean
-from metasearch.store.files import Files, checked, unavailable, without_secrets
 from metasearch.store.locks import Holder, Lease, WriterLock
+from metasearch.store.paths import checked, unavailable, without_secrets
 
 _S3_OPTIONS = ("endpoint_override", "scheme", "region")
 _SECRET_OPTIONS = ("access_key", "secret_key", "session_token")
 
 
-def object_files(url: str) -> Files:
+def object_files(url: str) -> ObjectFiles:
     """Raises UserError for a URL that names no bucket, holds credentials, or has a scheme that pyarrow does not know."""
     parts = urlsplit(url)
     shown = f"{parts.scheme}://{parts.hostname or ''}{parts.path.rstrip('/')}"

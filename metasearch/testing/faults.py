@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from metasearch.store.files import Files, StoreUnavailable, checked
+from metasearch.store.files import Files, StoreUnavailable
 from metasearch.store.locks import Held, Holder, WriterLock
+from metasearch.store.paths import checked
 from metasearch.testing.crash import Crash
 
 

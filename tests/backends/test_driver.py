@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -37,7 +38,8 @@ def drivers() -> Iterator[list[subprocess.Popen[str]]]:
 
 def start(drivers: list[subprocess.Popen[str]], store: Store) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.backends.drive", store.url, ray.get_runtime_context().gcs_address]
-    driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    environment = {**os.environ, "TMPDIR": store.url}  # what a killed driver leaves goes with the test
+    driver = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     drivers.append(driver)
     return driver
 

@@ -14,8 +14,9 @@ import pytest
 from metasearch.core.errors import UserError
 from metasearch.core.event import Closed
 from metasearch.store import Store, StoreUnavailable
-from metasearch.store.files import open_files, without_secrets
+from metasearch.store.files import open_files
 from metasearch.store.local import LocalFiles
+from metasearch.store.paths import without_secrets
 from metasearch.store.patience import PatientLog
 
 

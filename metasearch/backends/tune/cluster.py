@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from metasearch.backends.tune._ray import ray
 from metasearch.backends.tune.faces import one_line
+from metasearch.backends.tune.scratch import scratch_folder
 from metasearch.core.errors import UserError
 from metasearch.core.sweep import Resources
 
@@ -27,13 +25,11 @@ def cluster(address: str | None = None, cpus: int | None = None) -> Iterator[Non
     if ray.is_initialized():
         yield
         return
-    folder = None if address else tempfile.mkdtemp(prefix="msray-", dir="/tmp" if os.path.isdir("/tmp") else None)
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     # Idle OpenMP threads that spin would slow other trials on the node down by orders of magnitude.
     workers = {"env_vars": {"OMP_WAIT_POLICY": "passive", **_own_environment()}}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    with scratch_folder() as folder:
+        try:
             if address:
                 _connect(address, runtime_env=workers, **quiet)
             else:
@@ -46,11 +42,9 @@ def cluster(address: str | None = None, cpus: int | None = None) -> Iterator[Non
                     runtime_env=workers,
                     **quiet,
                 )
-        yield
-    finally:
-        ray.shutdown()
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            yield
+        finally:
+            ray.shutdown()
 
 
 def _connect(address: str, **options: Any) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -17,6 +15,7 @@ from typing import Any, Protocol
 from metasearch.backends.tune._ray import TuneTrial, ray, tune
 from metasearch.backends.tune.cluster import slot_counter
 from metasearch.backends.tune.faces import Desk, SchedulerFace, SearcherFace
+from metasearch.backends.tune.scratch import scratch_folder
 from metasearch.backends.tune.worker import TrialActor
 from metasearch.core.engine import Engine
 from metasearch.core.history import History
@@ -128,8 +127,7 @@ def _fit(desk: Desk, store_url: str, make_runner: RunnerFactory, observer: Obser
     sweep = desk.engine.history.sweep
     trainable = tune.with_parameters(TrialActor, record=sweep.record(), store_url=store_url, make_runner=make_runner)
     needs = {"cpu": sweep.resources.cpu, "gpu": sweep.resources.gpu, "memory": sweep.resources.memory}
-    folder = tempfile.mkdtemp(prefix="metasearch-tune-")
-    try:
+    with scratch_folder() as folder:
         tune.Tuner(
             tune.with_resources(trainable, {name: amount for name, amount in needs.items() if amount}),
             tune_config=tune.TuneConfig(
@@ -149,8 +147,6 @@ def _fit(desk: Desk, store_url: str, make_runner: RunnerFactory, observer: Obser
                 callbacks=[Pulse(desk, observer, silence_limit)],
             ),
         ).fit()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass
