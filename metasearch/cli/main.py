@@ -99,7 +99,7 @@ def status(
     from metasearch.cli.describe import status_lines, status_of
 
     opened = _existing(store)
-    name = sweep or latest(opened)
+    name = sweep or opened.latest()
     history = opened.history(name)
     running = opened.is_running(name)
     _print(status_of(history, running), status_lines(history, running), as_json)
@@ -111,7 +111,7 @@ def watch(sweep: Annotated[str | None, typer.Argument()] = None, store: StoreOpt
     from metasearch.cli.describe import follow
 
     opened = _existing(store)
-    follow(opened, sweep or latest(opened))
+    follow(opened, sweep or opened.latest())
 
 
 @app.command("list")
@@ -137,7 +137,7 @@ def show(
     name, slash, number = trial.rpartition("/")
     if not number.isdigit():
         raise UserError(f'A trial is named SWEEP/NUMBER or NUMBER, found "{trial}".')
-    found = trial_of(opened, name if slash else latest(opened), int(number))
+    found = trial_of(opened, name if slash else opened.latest(), int(number))
     _print(found, trial_lines(found), as_json)
 
 
@@ -236,14 +236,6 @@ def _existing(url: str) -> Any:
     if "://" not in url and not Path(url).is_dir():
         raise UserError(f"There is no store at {url}. Launch a sweep with --store {url}, or name the store you mean.")
     return Store(url)
-
-
-def latest(store: Any) -> str:
-    """The sweep that was opened last."""
-    rows = store.query("select sweep from sweeps order by opened desc limit 1").to_pylist()
-    if not rows:
-        raise UserError(f"The store {store.url} holds no sweep yet.")
-    return str(rows[0]["sweep"])
 
 
 def _print(answer: Any, lines: list[str], as_json: bool) -> None:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from enum import Enum
-from functools import singledispatchmethod
-from typing import Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from metasearch.core.config import Config
 from metasearch.core.event import (
@@ -47,6 +46,8 @@ class State(Enum):
 
 
 ENDED = frozenset({State.COMPLETED, State.STOPPED, State.DIVERGED, State.FAILED})
+NEVER_BEST = frozenset({State.DIVERGED, State.FAILED})
+"""However low their losses once were: what they ended as cannot be handed over."""
 
 OUT_OF_BUDGET = "the budget of the sweep is used up"
 COMPLETED = "reached the horizon"
@@ -187,45 +188,35 @@ class History:
         """Takes one fact in. Raises AssertionError with the trial's state if the fact cannot follow from what is known."""
         if not isinstance(fact, Opened | Resumed | Amended):
             self.wall_seconds += max(fact.time - self.time, 0.0)
-        self._apply(fact)
+        _APPLY[type(fact)](self, fact)
         self.time = max(self.time, fact.time) if self.facts else fact.time
         self.facts += 1
         for view in self._views.values():
             view.update(self, fact)
 
-    @singledispatchmethod
-    def _apply(self, fact: Fact) -> None:
-        raise AssertionError(f"unknown fact {fact!r}")
-
-    @_apply.register
     def _opened(self, fact: Opened) -> None:
         assert self.facts == 0, f"a sweep opens once: {fact!r}"
         self.sweep = Sweep.from_record(fact.sweep)
 
-    @_apply.register
     def _resumed(self, fact: Resumed) -> None:
         self.closed = None
         for trial in list(self.running.values()):
             self._move(trial, State.INTERRUPTED)
 
-    @_apply.register
     def _amended(self, fact: Amended) -> None:
         self.sweep = Sweep.from_record(fact.sweep)
         self.closed = None
         self._views.clear()  # what they hold may depend on the space or the horizon
 
-    @_apply.register
     def _adopted(self, fact: Adopted) -> None:
         self.adopted[fact.part] = fact.digest
 
-    @_apply.register
     def _proposed(self, fact: Proposed) -> None:
         assert fact.trial == len(self.trials), f"trials are numbered in order; {fact!r} follows {len(self.trials)} trials"
         trial = Trial(fact)
         self.trials.append(trial)
         self.running[trial.number] = trial
 
-    @_apply.register
     def _thawed(self, fact: Thawed) -> None:
         trial = self.trials[fact.trial]
         legal = trial.state in (State.PAUSED, State.INTERRUPTED) and fact.leg == trial.leg + 1
@@ -234,7 +225,6 @@ class History:
         trial.leg, trial.leg_time, trial.last_time = fact.leg, fact.time, fact.time
         self.thaws += 1
 
-    @_apply.register
     def _reported(self, fact: Reported) -> None:
         trial = self.trials[fact.trial]
         legal = trial.state is State.RUNNING and fact.step > trial.step and fact.leg == trial.leg
@@ -247,7 +237,6 @@ class History:
         if -math.inf < fact.loss < self.best_loss:
             self.best, self.best_loss = trial, fact.loss
 
-    @_apply.register
     def _judged(self, fact: Judged) -> None:
         trial = self.trials[fact.trial]
         assert trial.state is State.RUNNING and fact.step == trial.step, f"{fact!r} cannot follow {trial!r}"
@@ -259,7 +248,6 @@ class History:
         elif fact.action is Action.STOP:
             self._move(trial, _ENDS.get(fact.reason, State.STOPPED))
 
-    @_apply.register
     def _failed(self, fact: Failed) -> None:
         trial = self.trials[fact.trial]
         assert trial.state is State.RUNNING and fact.leg == trial.leg, f"{fact!r} cannot follow {trial!r}"
@@ -267,7 +255,6 @@ class History:
         trial.last_time = fact.time
         self._move(trial, State.FAILED if len(trial.errors) > self.sweep.max_failures else State.INTERRUPTED)
 
-    @_apply.register
     def _closed(self, fact: Closed) -> None:
         self.closed = fact.reason
 
@@ -276,11 +263,32 @@ class History:
         for index in (self.running, self.paused, self.interrupted, self.held):
             index.pop(trial.number, None)
         trial.state = state
+        if trial is self.best and state in NEVER_BEST:
+            self._find_best()
         if state is State.PAUSED and trial.verdict.reason == OUT_OF_BUDGET:
             self.held[trial.number] = trial
         if state in (State.RUNNING, State.PAUSED, State.INTERRUPTED):
             index = {State.RUNNING: self.running, State.PAUSED: self.paused, State.INTERRUPTED: self.interrupted}[state]
             index[trial.number] = trial
 
+    def _find_best(self) -> None:
+        able = [trial for trial in self.trials if trial.state not in NEVER_BEST and math.isfinite(trial.best_loss)]
+        self.best = min(able, key=lambda trial: trial.best_loss, default=None)
+        self.best_loss = math.inf if self.best is None else self.best.best_loss
+
+
+_APPLY: dict[type[Fact], Callable[[History, Any], None]] = {
+    Opened: History._opened,
+    Resumed: History._resumed,
+    Amended: History._amended,
+    Adopted: History._adopted,
+    Proposed: History._proposed,
+    Thawed: History._thawed,
+    Reported: History._reported,
+    Judged: History._judged,
+    Failed: History._failed,
+    Closed: History._closed,
+}
+"""What each kind of fact does. A table, because dispatch through functools costs more than most facts."""
 
 _ENDS = {COMPLETED: State.COMPLETED, DIVERGED: State.DIVERGED}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from metasearch.core.config import Config
 from metasearch.core.domains import DOMAINS, Normal
@@ -55,7 +56,8 @@ class Sweep:
         """Plain JSON data from which ``from_record`` makes an equal sweep."""
         plain = {name: getattr(self, name) for name in ("name", "horizon", "reports", "seed", "max_failures", "search", "settings")}
         nested = {"task": asdict(self.task), "budget": asdict(self.budget), "resources": asdict(self.resources)}
-        return {**plain, **nested, "space": space_record(self.space)}
+        whole = {**plain, **nested, "space": space_record(self.space)}
+        return cast(dict[str, Any], json.loads(json.dumps(whole)))  # tuples become lists, so that it equals what is read back
 
     @staticmethod
     def from_record(record: Mapping[str, Any]) -> Sweep:

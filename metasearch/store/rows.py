@@ -16,13 +16,13 @@ import pyarrow.compute as pc
 
 from metasearch.core.config import STRATEGY, Value
 from metasearch.core.event import Fact, Opened, Resumed
-from metasearch.core.history import ENDED, History, State, Trial
+from metasearch.core.history import ENDED, NEVER_BEST, History, Trial
 from metasearch.store.schema import COLUMNS, STANDARD_METRICS, plain_json
 
 LEARNING_RATES = ("lr", "learning_rate", "initial_lr")
 """Names under which spaces know the learning rate; the column ``lr`` holds the first that is there."""
 
-NEVER_WIN = (State.DIVERGED.value, State.FAILED.value)
+NEVER_WIN = tuple(sorted(state.value for state in NEVER_BEST))
 """States of trials that cannot be the best of anything."""
 
 _LOWEST = ("val_loss", "val_bpb", "train_loss")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from metasearch.core.protocols import RunnerFactory
 from metasearch.core.sweep import Budget, Resources, Sweep
 from metasearch.corpora import as_task, check_source, load
 from metasearch.store.archive import Store
+from metasearch.store.files import StoreUnavailable
 from metasearch.store.log import SegmentLog
 from metasearch.store.patience import PatientLog
 from metasearch.sweep import environment
@@ -25,6 +26,9 @@ from metasearch.sweep.file import SweepFile
 
 AMENDABLE = ("budget", "resources", "trial.max_failures", "trial.silence")
 """Parts of a sweep file that may change between launch and resume; anything else would make its trials incomparable."""
+
+
+KEEP_SECONDS = 5.0
 
 
 class Quiet:
@@ -35,6 +39,24 @@ class Quiet:
 
     def trouble(self, message: str) -> None:
         return None
+
+
+@dataclass
+class _Keeper:
+    """An observer that also keeps the right to write alive while trials have nothing to report."""
+
+    observer: Any
+    log: SegmentLog
+    kept_at: float = 0.0
+
+    def tick(self, history: History, busy: int, slots: int) -> str | None:
+        now = time.monotonic()
+        if now - self.kept_at > KEEP_SECONDS:
+            self.kept_at = now
+            with suppress(StoreUnavailable):  # the next append waits until the store is back
+                self.log.keep()
+        reason: str | None = self.observer.tick(history, busy, slots)
+        return reason
 
 
 @dataclass(frozen=True)
@@ -127,7 +149,7 @@ def launch(
     """Runs a new sweep to its end. Raises UserError if the store has a sweep of that name already."""
     store = store if isinstance(store, Store) else Store(store)
     sweep = resolve(file)
-    with _writing(store, file.name) as log:
+    with _writing(store, file.name, observer or Quiet()) as log:
         if any(True for _ in log.read()):
             raise UserError(
                 f"The store {store.url} already has a sweep {file.name}. "
@@ -160,7 +182,7 @@ def resume(
     Raises UserError if there is no such sweep, or if the file asks another question than the sweep was launched with.
     """
     store = store if isinstance(store, Store) else Store(store)
-    with _writing(store, name) as log:
+    with _writing(store, name, observer or Quiet()) as log:
         opened = next(iter(log.read()), None)
         if not isinstance(opened, Opened):
             known = ", ".join(store.sweeps()) or "none"
@@ -213,8 +235,10 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str
 
 
 @contextmanager
-def _writing(store: Store, name: str) -> Iterator[SegmentLog]:
+def _writing(store: Store, name: str, observer: Any) -> Iterator[SegmentLog]:
     with store.open_log(name) as log:
+        for message in log.set_aside:
+            observer.trouble(message)
         store.clear_stop(name)
         yield log
 
@@ -254,7 +278,7 @@ def _run(
             engine,
             store.url,
             make_runner or LanguageModelRunner,
-            observer,
+            _Keeper(observer, log),
             concurrency=settings.get("resources", {}).get("concurrency"),
             silence_limit=settings.get("trial", {}).get("silence"),
         )

@@ -192,9 +192,11 @@ class EngineMachine(RuleBasedStateMachine):
         assert history.steps_spent == sum(trial.step - trial.start for trial in history)
         assert history.train_seconds == pytest.approx(sum(trial.seconds for trial in history))
         assert history.facts == len(self.log.facts)
-        finite = [loss for trial in history for loss in trial.losses if math.isfinite(loss)]
+        able = [trial for trial in history if trial.state not in (State.DIVERGED, State.FAILED)]
+        finite = [loss for trial in able for loss in trial.losses if math.isfinite(loss)]
         assert history.best_loss == min(finite, default=math.inf)
-        assert history.best is None or history.best_loss in history.best.losses
+        assert (history.best is None) == (not finite)
+        assert history.best is None or (history.best in able and history.best_loss in history.best.losses)
 
     @invariant()
     def curves_only_grow(self) -> None:

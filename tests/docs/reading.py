@@ -17,8 +17,9 @@ def page(name: str) -> str:
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """The content of every fenced block of a language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    """The content of every fenced block of a language, in order; "" is a block without one."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return [content for found, content in fenced if found == language]
 
 
 def named_blocks(text: str) -> dict[str, str]:
