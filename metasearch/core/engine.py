@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from metasearch.core.budget import exhausted, spent_in_full
@@ -110,11 +111,14 @@ class Engine:
         return self.history.closed or exhausted(self.history, self.history.time) or "nothing left to try"
 
     def _repeated(self, fact: Reported, trial: Trial) -> Verdict:
-        """A report already known changes nothing, but it may bring the news that the trial has nothing more to train."""
+        """A report already known changes nothing, but it may bring the news that the trial has nothing more to train.
+
+        A new leg that repeats the last report of the one before goes on, under the directive that was given there.
+        """
         if fact.last and fact.step == trial.step and trial.steps:
             self._commit(Judged(fact.time, trial.number, trial.step, Action.STOP, COMPLETED))
             return trial.verdict
-        return trial.directed.get(fact.step, CONTINUE)
+        return replace(trial.directed.get(fact.step, CONTINUE), action=Action.CONTINUE)
 
     def _judge(self, fact: Reported, trial: Trial) -> Verdict:
         self.history.apply(fact)

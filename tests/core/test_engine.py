@@ -354,3 +354,26 @@ def test_a_curve_can_be_read_at_any_step() -> None:
     assert (trial.loss, trial.best_loss, trial.loss_at(25), trial.loss_at(9), trial.step) == (2.0, 1.0, 1.0, math.inf, 30)
     history.apply(Reported(0.0, trial.number, 0, 40, math.nan))
     assert (trial.loss, trial.best_loss) == (math.inf, 1.0)
+
+
+@dataclass(frozen=True)
+class PauseOnce:
+    """Pauses a trial at its first report and halves its learning rate, then lets it go on."""
+
+    def judge(self, history: History, trial: Trial, rng: np.random.Generator) -> Verdict:
+        return Verdict(Action.PAUSE, "once", Directive(lr_scale=0.5)) if len(trial.steps) == 1 else CONTINUE
+
+    def thaw(self, history: History, rng: np.random.Generator) -> TrialId | None:
+        return next(iter(history.paused), None)
+
+
+def test_a_thawed_trial_that_repeats_its_last_report_goes_on_under_the_directive_given_there() -> None:
+    engine = Engine.open(make_sweep(trials=1), Random(), PauseOnce(), MemoryLog(), 0.0)
+    trial = engine.ask(0.0)
+    assert trial is not None
+    assert engine.tell(Reported(1.0, trial.number, 0, 1, 2.0)).action is Action.PAUSE
+    assert engine.ask(2.0) is trial
+    facts = engine.history.facts
+    assert engine.tell(Reported(3.0, trial.number, 1, 1, 2.0)) == Verdict(Action.CONTINUE, "once", Directive(lr_scale=0.5))
+    assert engine.history.facts == facts
+    assert trial.state is State.RUNNING
