@@ -32,6 +32,11 @@ def named_blocks(text: str) -> dict[str, str]:
     return found
 
 
+def prose(text: str) -> str:
+    """The text without its fenced blocks."""
+    return re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
 def rows(text: str) -> Iterator[list[str]]:
     """The cells of every row of every table, without backticks."""
     for line in re.findall(r"^\|(.*)\|$", text, re.MULTILINE):
@@ -48,8 +53,7 @@ def section(text: str, heading: str) -> str:
 
 def links(path: Path) -> Iterator[tuple[Path, str]]:
     """Every relative link of a page: the file that it leads to, and the heading, empty if none."""
-    prose = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
-    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(path.read_text(encoding="utf-8"))):
         if "://" not in target:
             place, _, anchor = target.partition("#")
             yield (path.parent / place).resolve() if place else path, anchor

@@ -14,7 +14,7 @@ import typer.main
 import metasearch
 from metasearch.cli.main import app
 from metasearch.sweep.file import BudgetSection
-from tests.docs.reading import DOCS, PAGES, ROOT, anchors, blocks, executed, links, named_blocks, page, rows, section
+from tests.docs.reading import DOCS, PAGES, ROOT, anchors, blocks, executed, links, named_blocks, page, prose, rows, section
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 COMMAND_LINE = page("docs/command-line.md")
@@ -25,7 +25,7 @@ def test_every_command_is_described_with_exactly_its_options(command: str) -> No
     described = section(COMMAND_LINE, f"### `{command}`")
     assert f"metasearch {command}" in described, "an example is missing"
     options = {option for parameter in COMMANDS[command].params for option in parameter.opts if option.startswith("--")}
-    shown = {word.strip("`,;:.") for word in described.split() if word.strip("`,;:.").startswith("--")}
+    shown = {word.strip("`,;:.") for word in prose(described).split() if word.strip("`,;:.").startswith("--")}
     assert shown == options - {"--help"}
 
 

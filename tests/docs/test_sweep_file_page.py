@@ -122,6 +122,8 @@ def test_every_way_to_write_a_parameter_is_described_and_read() -> None:
     for piece in written:
         unlike = [space_of(piece, search_unlisted=mode) != space_of("{}", search_unlisted=mode) for mode in (True, False)]
         assert any(unlike), f"{piece} says nothing"
+        (name,) = yaml.safe_load(piece)
+        assert not isinstance(space_of(piece).default()[name], str), f"{piece} is taken for a value"
 
 
 def test_every_option_of_a_range_is_described_and_read() -> None:

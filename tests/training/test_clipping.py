@@ -46,7 +46,7 @@ def test_a_tiny_gradient_is_left_as_it_is(name):
     assert all(torch.equal(p.grad, original) for p, original in zip(model.parameters(), originals, strict=True))
 
 
-@pytest.mark.parametrize("name", set(CLIPPINGS) - {"none"})
+@pytest.mark.parametrize("name", sorted(set(CLIPPINGS) - {"none"}))
 def test_the_scale_moves_the_threshold(name):
     lengths = [clip(name, model_with_gradients(), scale, **STRICT)[2] for scale in (1.0, 2.0)]
     assert lengths[0] < lengths[1]
