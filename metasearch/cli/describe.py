@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from metasearch import catalog
-from metasearch.cli.screen import best_line, clock, count, eta, recent_errors, render, states
+from metasearch.cli.screen import best_line, clock, count, eta, recent_errors, render, state_counts, states
 from metasearch.core.audit import audit
 from metasearch.core.budget import spending
 from metasearch.core.engine import Engine
@@ -84,19 +84,12 @@ def status_of(history: History, running: bool) -> dict[str, Any]:
         "running": running,
         "closed": history.closed,
         "trials": len(history),
-        "states": {state: number for state, number in _state_counts(history).items() if number},
+        "states": state_counts(history, running),
         "budget": [{"unit": c.unit, "spent": c.spent, "limit": c.limit} for c in spending(history, _now(history, running))],
         "wall_seconds": history.wall_seconds,
         "best": None if best is None else {"trial": best.number, "loss": history.best_loss, "strategy": best.config.strategy},
         "errors": recent_errors(history)[:5],
     }
-
-
-def _state_counts(history: History) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for trial in history:
-        counts[trial.state.value] = counts.get(trial.state.value, 0) + 1
-    return counts
 
 
 def _now(history: History, running: bool) -> float:
@@ -114,7 +107,7 @@ def status_lines(history: History, running: bool) -> list[str]:
     return [
         f"{history.sweep.name}: {mood}",
         f"task     {history.sweep.task.name}",
-        f"trials   {states(history)}",
+        f"trials   {states(history, running)}",
         *(f"budget   {count(c.spent)} of {count(c.limit)} {c.unit}" for c in spending(history, now)),
         f"time     {clock(history.wall_seconds)}{left}",
         best_line(history).replace(": ", "     ", 1),
@@ -155,7 +148,7 @@ def trial_of(store: Store, sweep: str, number: int) -> dict[str, Any]:
         "parent": trial.parent,
         "legs": trial.leg + 1,
         "seconds": trial.seconds,
-        "curve": [{"step": f.step, "loss": f.loss, **f.metrics} for f in facts if isinstance(f, Reported)],
+        "curve": [{"step": f.step, "loss": f.loss, "seconds": f.seconds, **f.metrics} for f in facts if isinstance(f, Reported)],
         "story": [line for fact in facts if (line := _story(fact))],
         "errors": trial.errors,
     }
@@ -193,7 +186,7 @@ def outcome_of(outcome: Outcome, name: str) -> dict[str, Any]:
 
 def outcome_lines(outcome: Outcome, name: str, store: str) -> list[str]:
     history = outcome.history
-    lines = [f"{name}: {outcome.reason}; {states(history)} in {clock(history.wall_seconds)}."]
+    lines = [f"{name}: {outcome.reason}; {states(history, False)} in {clock(history.wall_seconds)}."]
     best = history.best
     if best is None:
         return [*lines, "No trial reported a finite loss.", *(f"failed: {error}" for error in recent_errors(history)[:5])]

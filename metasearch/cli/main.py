@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -257,8 +256,6 @@ def main() -> None:
     except KeyboardInterrupt:
         print("metasearch: interrupted", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:  # `metasearch query … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -41,9 +41,18 @@ def eta(history: History, now: float) -> str:
     return clock(elapsed * (1 - share) / share) if share > 0.01 else "–"
 
 
-def states(history: History) -> str:
-    counted = [(state.value, history.count(state)) for state in State]
-    return ", ".join(f"{number} {name}" for name, number in counted if number) or "nothing started yet"
+def state_counts(history: History, driven: bool = True) -> dict[str, int]:
+    """How many trials are in each state that any is in. Without a driver nothing runs, whatever was last heard."""
+    counts: dict[str, int] = {}
+    for trial in history:
+        lost = trial.state is State.RUNNING and not driven
+        name = (State.INTERRUPTED if lost else trial.state).value
+        counts[name] = counts.get(name, 0) + 1
+    return {state.value: counts[state.value] for state in State if state.value in counts}
+
+
+def states(history: History, driven: bool = True) -> str:
+    return ", ".join(f"{number} {name}" for name, number in state_counts(history, driven).items()) or "nothing started yet"
 
 
 def best_line(history: History) -> str:

@@ -102,7 +102,7 @@ class Store:
         self.files.delete(_stop_path(sweep))
 
     def put_checkpoint(self, sweep: str, trial: int, name: str, content: bytes) -> None:
-        """Keeps ``content`` as the checkpoint ``name`` (``latest``, ``best``) of a trial in place of an earlier one."""
+        """Keeps ``content`` as the checkpoint ``name`` of a trial in place of an earlier one."""
         folder = _trial_folder(sweep, trial)
         for left in self.files.names(folder):
             if left.endswith(TEMPORARY):  # of a worker that was killed while it wrote

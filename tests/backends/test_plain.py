@@ -72,6 +72,7 @@ def test_a_function_trainable_is_searched_and_stored(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "store"))
     history = store.history("mine")
     assert len(history) == 5
+    assert history.closed == "all 5 trials ended"
     assert {trial.state for trial in history} <= {State.COMPLETED, State.STOPPED}
     assert history.best_loss == min(trial.best_loss for trial in history) > 0
     assert not audit(store.facts("mine"), searcher.desk.engine.searcher, searcher.desk.engine.scheduler)
@@ -105,6 +106,12 @@ def test_a_trainable_that_ends_early_has_completed(tmp_path: Path) -> None:
     searcher = MetaSearcher(SPACE, horizon=100, metric="score", mode="max", trials=2, searcher="random", scheduler="fifo")
     fit(train, searcher, tmp_path)
     assert [trial.state for trial in searcher.desk.engine.history] == [State.COMPLETED] * 2
+
+
+def test_population_based_training_is_refused_with_the_reason() -> None:
+    pbt = {"name": "pbt", "population": 2, "interval": 1, "quantile": 0.5}
+    with pytest.raises(UserError, match="copies weights between trials"):
+        MetaSearcher(SPACE, horizon=HORIZON, searcher=pbt, scheduler=pbt)
 
 
 def test_options_that_do_not_work_are_refused() -> None:

@@ -15,6 +15,7 @@ from metasearch import catalog
 from metasearch.backends import tune
 from metasearch.backends.simulated import simulate
 from metasearch.backends.tune import faces
+from metasearch.backends.tune.checkpoints import Checkpoints
 from metasearch.core.audit import audit
 from metasearch.core.engine import Engine
 from metasearch.core.errors import UserError
@@ -161,6 +162,9 @@ def test_a_child_starts_from_its_parents_checkpoint(store: Store) -> None:
         reports = [f for f in store.facts("bowl") if isinstance(f, Reported) and f.trial == child.number]
         assert reports[0].step > child.start > 0
         assert reports[0].metrics["ancestors"] >= 1
+        inherited = Checkpoints(store, "bowl").inherited(child.number)
+        assert inherited is not None
+        assert inherited.step == child.start
 
 
 def test_a_new_tuner_takes_over_without_losing_a_report(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from metasearch.backends.tune._ray import TuneTrial, ray, tune
+from metasearch.backends.tune.checkpoints import Checkpoints
 from metasearch.backends.tune.cluster import slot_counter
 from metasearch.backends.tune.faces import Desk, SchedulerFace, SearcherFace
 from metasearch.backends.tune.scratch import scratch_folder
@@ -20,6 +21,7 @@ from metasearch.backends.tune.worker import TrialActor
 from metasearch.core.engine import Engine
 from metasearch.core.history import History
 from metasearch.core.protocols import RunnerFactory
+from metasearch.store.archive import Store
 
 _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -109,9 +111,13 @@ def run(
     trial counts as hanging. Raises UserError if the cluster cannot hold a single trial, and whatever the algorithms raise.
     """
     slots = slot_counter(engine.history.sweep.resources, concurrency)
+    checkpoints = Checkpoints(Store(store_url), engine.history.sweep.name)
+    for trial in engine.history.interrupted.values():
+        if trial.parent is not None and not trial.steps:
+            checkpoints.inherit(trial)  # now, while its parent still stands where it was
     with _environment(_QUIET), _silence(), _interrupts() as interrupted:
         while True:
-            desk = Desk(engine, slots)
+            desk = Desk(engine, slots, checkpoints.inherit)
             _fit(desk, store_url, make_runner, _Interruptible(observer, interrupted), silence_limit)
             if desk.error is not None:
                 raise desk.error

@@ -22,10 +22,14 @@ LEGS_PER_TUNER = 1000
 
 @dataclass
 class Desk:
-    """What both faces share during one ``Tuner``: the engine, and which Tune trial stands for which leg."""
+    """What both faces share during one ``Tuner``: the engine, and which Tune trial stands for which leg.
+
+    ``inherit`` makes a child's start safe before its parent trains on.
+    """
 
     engine: Engine
     slots: Callable[[], int]
+    inherit: Callable[[Trial], None]
     legs: dict[str, tuple[TrialId, int]] = field(default_factory=dict)
     live: dict[str, float] = field(default_factory=dict)
     killed: dict[str, str] = field(default_factory=dict)
@@ -77,6 +81,8 @@ class SearcherFace(TuneSearcher):  # type: ignore[misc]
 
     def start(self, tune_id: str, trial: Trial) -> Any:
         """What Tune gets for a leg."""
+        if trial.parent is not None and not trial.steps:
+            self.desk.inherit(trial)
         self.desk.begin(tune_id, trial)
         leg = Assignment(trial.number, trial.leg, trial.config, trial.seed, trial.parent, trial.start)
         return {**{name: getattr(leg, name) for name in Assignment.__slots__}, "config": dict(leg.config)}

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from metasearch import catalog
-from metasearch.backends.tune._ray import TrialScheduler, TuneTrial, ray
+from metasearch.backends.tune._ray import TrialScheduler, TuneSearcher, TuneTrial, ray
 from metasearch.backends.tune.faces import Desk, SchedulerFace, SearcherFace, error_of
 from metasearch.core.engine import Engine
 from metasearch.core.errors import UserError
@@ -55,6 +55,11 @@ class MetaSearcher(SearcherFace):
     ) -> None:
         if mode not in ("min", "max"):
             raise UserError(f'The mode must be "min" or "max", found "{mode}".')
+        if "pbt" in {spec if isinstance(spec, str) else spec.get("name") for spec in (searcher, scheduler)}:
+            raise UserError(
+                "Population based training copies weights between trials, which needs metasearch's own trainable. "
+                "Use another searcher here, or `metasearch launch`."
+            )
         self.metric_name, self.sign, self.time_attr = metric, 1.0 if mode == "min" else -1.0, time_attr
         task = Task(name=name, kind="tune", metric=metric, unit=time_attr, source={"mode": mode})
         search = {"searcher": searcher, "scheduler": scheduler}
@@ -63,7 +68,7 @@ class MetaSearcher(SearcherFace):
         engine = Engine.open(sweep, catalog.build_searcher(searcher), catalog.build_scheduler(scheduler), log, time.time())
         if engine.history.facts > 1:
             engine.resume(time.time(), {"reason": "opened by a Tuner"})
-        super().__init__(Desk(engine, _cpus))
+        super().__init__(Desk(engine, _cpus, _no_parents))
 
     def start(self, tune_id: str, trial: Trial) -> Any:
         """A new Tune trial, or None if Tune holds this one paused: then the scheduler face has it unpaused."""
@@ -73,6 +78,14 @@ class MetaSearcher(SearcherFace):
             return None
         self.desk.begin(tune_id, trial)
         return dict(trial.config)
+
+    def _suggest(self, tune_id: str) -> Any:
+        engine = self.desk.engine
+        answer = super()._suggest(tune_id)
+        reason = engine.finished if answer == TuneSearcher.FINISHED else None
+        if reason is not None and engine.history.closed is None:
+            engine.close(reason, time.time())
+        return answer
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A trainable may end before the horizon; the report that said so was judged before."""
@@ -146,6 +159,10 @@ _BOOKKEEPING = ("config/", "timestamp", "pid", "time_", "timesteps_", "iteration
 def _is_metric(key: str, value: Any) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and math.isfinite(value) and not key.startswith(_BOOKKEEPING)
+
+
+def _no_parents(trial: Trial) -> None:
+    raise AssertionError(f"{trial!r} has a parent")
 
 
 def _cpus() -> int:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from metasearch.backends.tune._ray import tune
+from metasearch.backends.tune.checkpoints import Checkpoints, Saved
 from metasearch.backends.tune.faces import one_line
 from metasearch.core.config import Config
 from metasearch.core.errors import UserError
-from metasearch.core.event import Directive, TrialId
+from metasearch.core.event import Directive
 from metasearch.core.protocols import Assignment, Progress, Runner, RunnerFactory
 from metasearch.core.sweep import Sweep
 from metasearch.store.archive import Store
@@ -31,7 +32,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
 
     def setup(self, config: dict[str, Any], *, record: dict[str, Any], store_url: str, make_runner: RunnerFactory) -> None:
         self.sweep = Sweep.from_record(record)
-        self.store = Store(store_url)
+        self.checkpoints = Checkpoints(Store(store_url), self.sweep.name)
         self.make_runner = make_runner
         self._assign(config)
 
@@ -43,6 +44,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         self.assignment = Assignment(**{**config, "config": Config(config["config"])})
         self.runner: Runner | None = None
         self.unsaved: dict[str, Any] | None = None
+        self.newest_slot: str | None = None
         self.save_seconds = 0.0
 
     def step(self) -> dict[str, Any]:
@@ -77,45 +79,32 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
 
     def _begin(self) -> tuple[Runner, dict[str, Any] | None]:
         """A runner where its trial stands, and the report of its checkpoint if it has one."""
-        runner, assignment = self.make_runner(self.sweep, self.assignment), self.assignment
-        own = self._stored(assignment.trial)
+        runner, trial = self.make_runner(self.sweep, self.assignment), self.assignment.trial
+        own = _patiently(lambda: self.checkpoints.newest(trial))
         if own is not None:
-            runner.restore(own[1])
-            return runner, own[0]
-        if assignment.parent is not None:
-            inherited = self._stored(assignment.parent)
+            runner.restore(own.checkpoint)
+            self.newest_slot = own.slot
+            return runner, own.report
+        if self.assignment.parent is not None:
+            inherited = _patiently(lambda: self.checkpoints.inherited(trial))
             if inherited is None:
-                raise UserError(f"trial {assignment.parent} left no checkpoint to start from")
-            runner.adopt(inherited[1])
+                raise UserError(f"trial {trial} lacks the checkpoint of its parent, trial {self.assignment.parent}")
+            runner.adopt(inherited.checkpoint)
         return runner, None
 
     def _save(self, report: dict[str, Any]) -> None:
         assert self.runner is not None
         began = time.perf_counter()
-        content = envelope(report, self.runner.checkpoint())
-        self.store.put_checkpoint(self.sweep.name, self.assignment.trial, "latest", content)
+        self.newest_slot = self.checkpoints.save(self.assignment.trial, report, self.runner.checkpoint(), self.newest_slot)
         self.unsaved = None
         self.save_seconds += time.perf_counter() - began
 
-    def _stored(self, trial: TrialId) -> tuple[dict[str, Any], bytes] | None:
-        """The latest checkpoint of a trial. A store that does not answer is asked again for about a minute."""
-        for pause in (1, 2, 4, 8, 16, 32, None):
-            try:
-                content = self.store.get_checkpoint(self.sweep.name, trial, "latest")
-                return None if content is None else opened(content)
-            except (OSError, StoreUnavailable):
-                if pause is None:
-                    raise
-                time.sleep(pause)
-        raise AssertionError("the last round returns or raises")
 
-
-def envelope(report: dict[str, Any], checkpoint: bytes) -> bytes:
-    """A report and the checkpoint taken at it: length of the JSON in 8 bytes, little-endian; JSON; checkpoint."""
-    header = json.dumps(report).encode()
-    return len(header).to_bytes(8, "little") + header + checkpoint
-
-
-def opened(content: bytes) -> tuple[dict[str, Any], bytes]:
-    end = 8 + int.from_bytes(content[:8], "little")
-    return json.loads(content[8:end]), content[end:]
+def _patiently(read: Callable[[], Saved | None]) -> Saved | None:
+    """A store that does not answer is asked again for about a minute."""
+    for pause in (1, 2, 4, 8, 16, 32):
+        try:
+            return read()
+        except (OSError, StoreUnavailable):
+            time.sleep(pause)
+    return read()

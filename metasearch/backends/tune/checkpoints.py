@@ -1,0 +1,77 @@
+"""The checkpoints of trials in the store: each with the report it was taken at, the two newest of every trial.
+
+A worker saves before it reports, and waits for the answer before it goes on. So of the two newest checkpoints one is never newer
+than what the engine knows, and a child can always be given its parent as the engine saw it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from metasearch.core.history import Trial
+from metasearch.store.archive import Store
+
+SLOTS = ("a", "b")
+INHERITED = "inherited"
+"""A child's copy of its parent's checkpoint, made before the child starts: the parent trains on."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint, the report it was taken at, and where it lies."""
+
+    report: dict[str, Any]
+    checkpoint: bytes
+    slot: str
+
+    @property
+    def step(self) -> int:
+        return int(self.report["step"])
+
+
+class Checkpoints:
+    """Those of one sweep."""
+
+    def __init__(self, store: Store, sweep: str) -> None:
+        self._store = store
+        self._sweep = sweep
+
+    def save(self, trial: int, report: dict[str, Any], checkpoint: bytes, over: str | None) -> str:
+        """Keeps a checkpoint beside the newest one, which lies in the slot ``over``; the slot it was put in."""
+        slot = SLOTS[1] if over == SLOTS[0] else SLOTS[0]
+        self._store.put_checkpoint(self._sweep, trial, slot, envelope(report, checkpoint))
+        return slot
+
+    def newest(self, trial: int, at_most: float = float("inf")) -> Saved | None:
+        """The newest checkpoint of a trial whose step is not beyond ``at_most``."""
+        saved = [found for slot in SLOTS if (found := self._read(trial, slot)) is not None and found.step <= at_most]
+        return max(saved, key=lambda found: found.step, default=None)
+
+    def inherited(self, trial: int) -> Saved | None:
+        return self._read(trial, INHERITED)
+
+    def inherit(self, child: Trial) -> None:
+        """Copies the parent's checkpoint at the child's start, once. If there is none, the child's worker will say so."""
+        assert child.parent is not None
+        if self._read(child.number, INHERITED) is not None:
+            return
+        saved = self.newest(child.parent, at_most=child.start)
+        if saved is not None:
+            self._store.put_checkpoint(self._sweep, child.number, INHERITED, envelope(saved.report, saved.checkpoint))
+
+    def _read(self, trial: int, slot: str) -> Saved | None:
+        content = self._store.get_checkpoint(self._sweep, trial, slot)
+        return None if content is None else Saved(*opened(content), slot)
+
+
+def envelope(report: dict[str, Any], checkpoint: bytes) -> bytes:
+    """A report and the checkpoint taken at it: length of the JSON in 8 bytes, little-endian; JSON; checkpoint."""
+    header = json.dumps(report).encode()
+    return len(header).to_bytes(8, "little") + header + checkpoint
+
+
+def opened(content: bytes) -> tuple[dict[str, Any], bytes]:
+    end = 8 + int.from_bytes(content[:8], "little")
+    return json.loads(content[8:end]), content[end:]
