@@ -23,6 +23,7 @@ from metasearch.core.space import Parameter
 from metasearch.core.sweep import Sweep
 from metasearch.store.archive import Store
 from metasearch.sweep.run import Outcome
+from metasearch.sweep.simulation import Replay
 
 PREVIEWED = 3
 """Configs shown by a dry run."""
@@ -199,6 +200,20 @@ def outcome_lines(outcome: Outcome, name: str, store: str) -> list[str]:
         f"  {best.config.strategy}",
         *(f"  {key}: {value}" for key, value in best.config.items()),
         f"See it: metasearch show {name}/{best.number} --store {store}",
+    ]
+
+
+def replay_lines(found: Replay) -> list[str]:
+    """The best so far at 1, 2, 5, 10 … full trainings."""
+    spent_in_all = found.trajectory[-1][0]
+    marks = [mark * scale for scale in (1, 10, 100, 1000) for mark in (1, 2, 5) if mark * scale < spent_in_all]
+    shown = [(mark, [best for spent, best in found.trajectory if spent <= mark]) for mark in (*marks, spent_in_all)]
+    deciding = sorted(found.seconds_deciding)
+    return [
+        f"{found.target}: {found.trials} trials, {spent_in_all:.1f} full trainings spent",
+        *(f"  after {mark:>6.4g}  best {bests[-1]:.5g}" for mark, bests in shown if bests),
+        f"normalised regret {found.normalised_regret:.3f} (0: the best recorded loss, 1: that of the median config)",
+        f"{found.decisions} decisions, median {1000 * statistics.median(deciding):.2f} ms",
     ]
 
 

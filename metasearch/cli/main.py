@@ -198,6 +198,24 @@ def audit(sweep: Annotated[str, typer.Argument()], store: StoreOption = "./store
 
 
 @app.command()
+def simulate(
+    target: Annotated[str, typer.Option(help="Recorded curves: FILE.parquet:TASK, or STORE:TASK for one's own trials.")],
+    searcher: Annotated[str, typer.Option(help="Chooses what to try next.")] = "tpe",
+    scheduler: Annotated[str, typer.Option(help="Decides which trial deserves the next slice.")] = "asha",
+    workers: Annotated[int, typer.Option(help="Virtual workers.")] = 1,
+    budget: Annotated[float, typer.Option(help="In full trainings: the median length of the recorded curves.")] = 20.0,
+    seed: Annotated[int, typer.Option()] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a search over recorded curves in virtual time: what would it have found, at what cost?"""
+    from metasearch.cli.describe import replay_lines
+    from metasearch.sweep.simulation import replay
+
+    found = replay(target, searcher=searcher, scheduler=scheduler, workers=workers, budget=budget, seed=seed)
+    _print(vars(found), replay_lines(found), as_json)
+
+
+@app.command()
 def doctor(store: StoreOption = "./store", address: AddressOption = None, as_json: JsonOption = False) -> None:
     """Check this machine: Python, torch, GPUs, Ray, ports, store, threads."""
     from metasearch.cli.doctor import check_all, lines
