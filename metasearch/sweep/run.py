@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from metasearch import catalog
 from metasearch.core.budget import exhausted
@@ -27,8 +27,20 @@ from metasearch.sweep.file import SweepFile
 AMENDABLE = ("budget", "resources", "trial.max_failures", "trial.silence")
 """Parts of a sweep file that may change between launch and resume; anything else would make its trials incomparable."""
 
-
 KEEP_SECONDS = 5.0
+"""How often the right to write is renewed while nothing is written."""
+
+
+class Observer(Protocol):
+    """Watches a sweep from its driver."""
+
+    def tick(self, history: History, busy: int, slots: int) -> str | None:
+        """Called several times a second; may answer with a reason to end the sweep now."""
+        ...
+
+    def trouble(self, message: str) -> None:
+        """The store does not answer, answers again, or held something that had to be set aside."""
+        ...
 
 
 class Quiet:
@@ -45,7 +57,7 @@ class Quiet:
 class _Keeper:
     """An observer that also keeps the right to write alive while trials have nothing to report."""
 
-    observer: Any
+    observer: Observer
     log: SegmentLog
     kept_at: float = 0.0
 
@@ -55,8 +67,7 @@ class _Keeper:
             self.kept_at = now
             with suppress(StoreUnavailable):  # the next append waits until the store is back
                 self.log.keep()
-        reason: str | None = self.observer.tick(history, busy, slots)
-        return reason
+        return self.observer.tick(history, busy, slots)
 
 
 @dataclass(frozen=True)
@@ -143,7 +154,7 @@ def launch(
     *,
     address: str | None = None,
     cpus: int | None = None,
-    observer: Any = None,
+    observer: Observer | None = None,
     make_runner: RunnerFactory | None = None,
 ) -> Outcome:
     """Runs a new sweep to its end. Raises UserError if the store has a sweep of that name already."""
@@ -174,7 +185,7 @@ def resume(
     trials: str | None = None,
     address: str | None = None,
     cpus: int | None = None,
-    observer: Any = None,
+    observer: Observer | None = None,
     make_runner: RunnerFactory | None = None,
 ) -> Outcome:
     """Goes on with a sweep. ``trials``: a new limit, or ``+20`` more. ``file``: the sweep file, if its budget or resources changed.
@@ -235,7 +246,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str
 
 
 @contextmanager
-def _writing(store: Store, name: str, observer: Any) -> Iterator[SegmentLog]:
+def _writing(store: Store, name: str, observer: Observer) -> Iterator[SegmentLog]:
     with store.open_log(name) as log:
         for message in log.set_aside:
             observer.trouble(message)
@@ -247,7 +258,7 @@ def _run(
     sweep: Sweep,
     store: Store,
     log: SegmentLog,
-    observer: Any,
+    observer: Observer,
     address: str | None,
     cpus: int | None,
     make_runner: RunnerFactory | None,
