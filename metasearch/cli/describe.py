@@ -169,9 +169,11 @@ def _story(fact: Any) -> str | None:
 
 def trial_lines(found: dict[str, Any]) -> list[str]:
     loss = "–" if found["loss"] is None else f"{found['loss']:.4f}"
-    names = ("step", "loss", "train_loss", "grad_norm", "lr", "seconds")
-    curve = ["  ".join(f"{name:>10}" for name in names)]
-    curve += ["  ".join(f"{point.get(name, math.nan):>10.4g}" for name in names) for point in found["curve"]]
+    names = ("loss", "train_loss", "grad_norm", "lr", "seconds")
+    curve = ["  ".join(f"{name:>10}" for name in ("step", *names))]
+    for point in found["curve"]:
+        measured = (f"{point[name]:>10.4g}" if name in point else f"{'–':>10}" for name in names)
+        curve.append("  ".join([f"{point['step']:>10,}", *measured]))
     return [
         f"{found['sweep']}/{found['trial']}: {found['state']}, best {found['metric']} {loss}",
         f"strategy {found['strategy']}, seed {found['seed']}, {found['legs']} leg(s), {found['seconds']:.1f} s of training",

@@ -1,6 +1,9 @@
-"""Ray, imported without its warnings about what other programs might do with it."""
+"""Ray, imported without its warnings about what other programs might do with it, and without its reports of usage."""
 
+import os
 import warnings
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a local cluster opens no connection to the network
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
