@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -240,7 +241,8 @@ def _drive(store: str, name: str, quiet: bool, as_json: bool, run: Any) -> None:
     from metasearch.store.archive import Store
 
     opened = Store(store)
-    with Terminal(opened, name, quiet=quiet) as terminal:
+    # Ray prints news of its own to standard output, which belongs to the answer.
+    with redirect_stdout(sys.stderr), Terminal(opened, name, quiet=quiet) as terminal:
         outcome = run(store=opened, observer=terminal)
     _print(outcome_of(outcome, name), outcome_lines(outcome, name, store), as_json)
     raise typer.Exit(130 if outcome.reason.startswith("interrupted") else 0)

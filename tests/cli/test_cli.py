@@ -184,6 +184,34 @@ def test_ctrl_c_ends_a_sweep_in_order_and_resume_finishes_it(empty: Place) -> No
     assert [(row["points"], row["steps"]) for row in curves] == [(40, 40)] * 3
 
 
+FRAGILE = """
+import os, signal
+from pathlib import Path
+from metasearch.models import lstm
+
+SPACE = lstm.SPACE
+
+def build(config, vocab_size):
+    once = Path(__file__).with_suffix(".died")
+    if not once.exists():
+        once.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return lstm.build(config, vocab_size)
+"""
+
+
+def test_a_killed_worker_costs_no_trial_and_leaves_the_json_clean(empty: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin = empty.folder / "plugins" / "models" / "fragile.py"
+    plugin.parent.mkdir(parents=True)
+    plugin.write_text(FRAGILE)
+    monkeypatch.setenv("METASEARCH_PLUGINS", str(empty.folder / "plugins"))
+    sweep = empty.write("fragile", space={**SWEEP["space"], "model": "fragile"}, budget={"trials": 2}, search={"scheduler": "fifo"})
+    answer = empty.json("launch", sweep, "--cpus", "1", "-q")
+    assert answer["states"] == {"completed": 2}
+    assert answer["best"]["config"]["model"] == "fragile"
+    assert answer["errors"] == ["trial 0: the worker process died (killed, out of memory, or its node was lost)"]
+
+
 def test_watching_a_finished_sweep_shows_it_once(place: Place) -> None:
     assert "best" in place.run("watch", "small")
 
