@@ -116,6 +116,12 @@ class Store:
         except FileNotFoundError:
             return None
 
+    def drop_checkpoints(self, sweep: str, trial: int) -> None:
+        """Deletes whatever is kept of a trial beside its facts."""
+        folder = _trial_folder(sweep, trial)
+        for name in self.files.names(folder):
+            self.files.delete(f"{folder}/{name}")
+
     def _facts(self, sweep: str, position: int = 0) -> Iterator[Fact]:
         try:
             yield from read_facts(self.files, sweep, position)

@@ -56,6 +56,7 @@ class TrialSection(Section):
     tokens: Annotated[Count, Field(gt=0, description="Training tokens of a full trial; schedules end there.")] = 1_000_000
     reports: Annotated[int, Field(gt=0, le=10_000, description="Evaluations, evenly spaced; schedulers decide at these.")] = 10
     max_failures: Annotated[int, Field(ge=0, description="Crashes after which a trial is given up.")] = 2
+    keep: Annotated[int, Field(ge=1, description="Of how many ended trials the checkpoints stay: the best ones.")] = 10
     silence: Annotated[Seconds, Field(gt=0, description="Time without a report after which a trial counts as hanging.")] = 1800.0
 
 

@@ -24,7 +24,7 @@ from metasearch.store.patience import PatientLog
 from metasearch.sweep import environment
 from metasearch.sweep.file import SweepFile
 
-AMENDABLE = ("budget", "resources", "trial.max_failures", "trial.silence")
+AMENDABLE = ("budget", "resources", "trial.max_failures", "trial.silence", "trial.keep")
 """Parts of a sweep file that may change between launch and resume; anything else would make its trials incomparable."""
 
 KEEP_SECONDS = 5.0
@@ -292,6 +292,7 @@ def _run(
             _Keeper(observer, log),
             concurrency=settings.get("resources", {}).get("concurrency"),
             silence_limit=settings.get("trial", {}).get("silence"),
+            keep=settings.get("trial", {}).get("keep"),
         )
     return Outcome(reason, engine.history)
 

@@ -167,6 +167,20 @@ def test_a_child_starts_from_its_parents_checkpoint(store: Store) -> None:
         assert inherited.step == child.start
 
 
+def test_of_ended_trials_only_the_best_keep_their_checkpoints(store: Store) -> None:
+    first = run(store, question(trials=3), "random", "fifo", keep=2)
+    checkpoints = Checkpoints(store, "bowl")
+    by_loss = sorted(first, key=lambda trial: trial.best_loss)
+    assert [checkpoints.newest(trial.number) is not None for trial in by_loss] == [True, True, False]
+    with store.open_log("bowl") as log:
+        engine = Engine.open(first.sweep, catalog.build_searcher("random"), catalog.build_scheduler("fifo"), log, time.time())
+        engine.resume(time.time())
+        engine.amend(replace(first.sweep, budget=Budget(trials=5)), {}, time.time())
+        tune.run(engine, store.url, CurveRunner, Silent(), keep=2)
+    by_loss = sorted(store.history("bowl"), key=lambda trial: trial.best_loss)
+    assert [checkpoints.newest(trial.number) is not None for trial in by_loss] == [True, True, False, False, False]
+
+
 def test_a_new_tuner_takes_over_without_losing_a_report(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faces, "LEGS_PER_TUNER", 3)
     history = run(store, question(trials=5))

@@ -7,11 +7,13 @@ than what the engine knows, and a child can always be given its parent as the en
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from metasearch.core.history import Trial
+from metasearch.core.history import NEVER_BEST, History, Trial
 from metasearch.store.archive import Store
+from metasearch.store.files import StoreUnavailable
 
 SLOTS = ("a", "b")
 INHERITED = "inherited"
@@ -61,9 +63,32 @@ class Checkpoints:
         if saved is not None:
             self._store.put_checkpoint(self._sweep, child.number, INHERITED, envelope(saved.report, saved.checkpoint))
 
+    def remove(self, trial: int) -> None:
+        self._store.drop_checkpoints(self._sweep, trial)
+
     def _read(self, trial: int, slot: str) -> Saved | None:
         content = self._store.get_checkpoint(self._sweep, trial, slot)
         return None if content is None else Saved(*opened(content), slot)
+
+
+class Shelf:
+    """Keeps the checkpoints of the best ``places`` trials that ended, and removes those of the others; of all if None."""
+
+    def __init__(self, checkpoints: Checkpoints, history: History, places: int | None) -> None:
+        self._checkpoints = checkpoints
+        self._places = places
+        self._kept = sorted((trial for trial in history if trial.ended), key=_rank)[:places]
+
+    def take(self, trial: Trial) -> None:
+        """``trial`` has ended. A store that does not answer keeps one checkpoint more than it should."""
+        self._kept = sorted([*self._kept, trial], key=_rank)
+        if self._places is not None and len(self._kept) > self._places:
+            with suppress(OSError, StoreUnavailable):
+                self._checkpoints.remove(self._kept.pop().number)
+
+
+def _rank(trial: Trial) -> tuple[bool, float, int]:
+    return trial.state in NEVER_BEST, trial.best_loss, trial.number
 
 
 def envelope(report: dict[str, Any], checkpoint: bytes) -> bytes:

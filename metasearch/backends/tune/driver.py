@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from metasearch.backends.tune._ray import TuneTrial, ray, tune
-from metasearch.backends.tune.checkpoints import Checkpoints
+from metasearch.backends.tune.checkpoints import Checkpoints, Shelf
 from metasearch.backends.tune.cluster import slot_counter
 from metasearch.backends.tune.faces import Desk, SchedulerFace, SearcherFace
 from metasearch.backends.tune.scratch import scratch_folder
@@ -104,20 +104,23 @@ def run(
     *,
     concurrency: int | None = None,
     silence_limit: float | None = None,
+    keep: int | None = None,
 ) -> str:
     """Runs the sweep on the connected Ray cluster until it is finished; returns why it ended.
 
     ``concurrency``: slots, as many as the cluster has room for if None. ``silence_limit``: seconds without a report after which a
-    trial counts as hanging. Raises UserError if the cluster cannot hold a single trial, and whatever the algorithms raise.
+    trial counts as hanging. ``keep``: of how many ended trials the checkpoints stay, the best ones; of all if None.
+    Raises UserError if the cluster cannot hold a single trial, and whatever the algorithms raise.
     """
     slots = slot_counter(engine.history.sweep.resources, concurrency)
     checkpoints = Checkpoints(Store(store_url), engine.history.sweep.name)
     for trial in engine.history.interrupted.values():
         if trial.parent is not None and not trial.steps:
             checkpoints.inherit(trial)  # now, while its parent still stands where it was
+    shelf = Shelf(checkpoints, engine.history, keep)
     with _environment(_QUIET), _silence(), _interrupts() as interrupted:
         while True:
-            desk = Desk(engine, slots, checkpoints.inherit)
+            desk = Desk(engine, slots, checkpoints.inherit, shelf.take)
             _fit(desk, store_url, make_runner, _Interruptible(observer, interrupted), silence_limit)
             if desk.error is not None:
                 raise desk.error

@@ -24,12 +24,13 @@ LEGS_PER_TUNER = 1000
 class Desk:
     """What both faces share during one ``Tuner``: the engine, and which Tune trial stands for which leg.
 
-    ``inherit`` makes a child's start safe before its parent trains on.
+    ``inherit`` makes a child's start safe before its parent trains on; ``ended`` hears of every trial that will not go on.
     """
 
     engine: Engine
     slots: Callable[[], int]
     inherit: Callable[[Trial], None]
+    ended: Callable[[Trial], None]
     legs: dict[str, tuple[TrialId, int]] = field(default_factory=dict)
     live: dict[str, float] = field(default_factory=dict)
     killed: dict[str, str] = field(default_factory=dict)
@@ -45,6 +46,15 @@ class Desk:
     def begin(self, tune_id: str, trial: Trial) -> None:
         self.legs[tune_id] = (trial.number, trial.leg)
         self.live[tune_id] = time.time()
+
+    def fail(self, fact: Failed) -> None:
+        self.engine.tell(fact)
+        self.let_go(fact.trial)
+
+    def let_go(self, number: TrialId) -> None:
+        trial = self.engine.history[number]
+        if trial.ended:
+            self.ended(trial)
 
     @contextmanager
     def border(self) -> Iterator[None]:
@@ -118,10 +128,11 @@ class SchedulerFace(TrialScheduler):  # type: ignore[misc]
         number, leg = desk.legs[tune_trial.trial_id]
         now = desk.live[tune_trial.trial_id] = time.time()
         if "error" in result:
-            desk.engine.tell(Failed(now, number, leg, result["error"], result["detail"]))
+            desk.fail(Failed(now, number, leg, result["error"], result["detail"]))
             return str(TrialScheduler.STOP)
         verdict = desk.engine.tell(Reported(now, number, leg, **_unpacked(result)))
         if verdict.action is Action.STOP:
+            desk.let_go(number)
             return str(TrialScheduler.STOP)
         actor = tune_trial.temporary_state.ray_actor
         if verdict.action is Action.PAUSE or desk.draining:
@@ -139,7 +150,7 @@ class SchedulerFace(TrialScheduler):  # type: ignore[misc]
             error, detail = error_of(trial)
             error = self.desk.killed.pop(trial.trial_id, error)
             self.desk.live.pop(trial.trial_id, None)
-            self.desk.engine.tell(Failed(time.time(), number, leg, error, detail))
+            self.desk.fail(Failed(time.time(), number, leg, error, detail))
 
     def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:
         return None  # pending trials are started by the controller, first come, first served

@@ -68,7 +68,7 @@ class MetaSearcher(SearcherFace):
         engine = Engine.open(sweep, catalog.build_searcher(searcher), catalog.build_scheduler(scheduler), log, time.time())
         if engine.history.facts > 1:
             engine.resume(time.time(), {"reason": "opened by a Tuner"})
-        super().__init__(Desk(engine, _cpus, _no_parents))
+        super().__init__(Desk(engine, _cpus, _no_parents, _nothing_kept))
 
     def start(self, tune_id: str, trial: Trial) -> Any:
         """A new Tune trial, or None if Tune holds this one paused: then the scheduler face has it unpaused."""
@@ -129,7 +129,7 @@ class MetaScheduler(SchedulerFace):
             return
         with self.desk.border():
             number, leg = self.desk.legs[trial.trial_id]
-            self.desk.engine.tell(Failed(time.time(), number, leg, *error_of(trial)))
+            self.desk.fail(Failed(time.time(), number, leg, *error_of(trial)))
 
     def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:
         """A paused trial that the engine thawed. Once nothing is left to do, the paused ones are let go."""
@@ -163,6 +163,10 @@ def _is_metric(key: str, value: Any) -> bool:
 
 def _no_parents(trial: Trial) -> None:
     raise AssertionError(f"{trial!r} has a parent")
+
+
+def _nothing_kept(trial: Trial) -> None:
+    """Checkpoints are Tune's own here."""
 
 
 def _cpus() -> int:
