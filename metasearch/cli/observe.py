@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from types import TracebackType
 
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.console import Console
 from metasearch.cli.screen import REFRESH_SECONDS, Lines, Screen
 from metasearch.core.history import History
 from metasearch.store.archive import Store
+from metasearch.store.files import StoreUnavailable
 
 STOP_CHECK_SECONDS = 1.0
 
@@ -39,7 +41,9 @@ class Terminal:
         if now - self.checked_at < STOP_CHECK_SECONDS:
             return None
         self.checked_at = now
-        return "stopped on request" if self.store.stop_requested(self.sweep) else None
+        with suppress(StoreUnavailable):  # a store that does not answer pauses the sweep; it does not end it
+            return "stopped on request" if self.store.stop_requested(self.sweep) else None
+        return None
 
     def trouble(self, message: str) -> None:
         self.view.trouble(message)

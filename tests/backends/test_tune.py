@@ -14,7 +14,7 @@ import pytest
 from metasearch import catalog
 from metasearch.backends import tune
 from metasearch.backends.simulated import simulate
-from metasearch.backends.tune import faces
+from metasearch.backends.tune import driver
 from metasearch.backends.tune.checkpoints import Checkpoints
 from metasearch.core.audit import audit
 from metasearch.core.engine import Engine
@@ -182,7 +182,7 @@ def test_of_ended_trials_only_the_best_keep_their_checkpoints(store: Store) -> N
 
 
 def test_a_new_tuner_takes_over_without_losing_a_report(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faces, "LEGS_PER_TUNER", 3)
+    monkeypatch.setattr(driver, "LEGS_PER_TUNER", 3)
     history = run(store, question(trials=5))
     assert [trial.state for trial in history] == [State.COMPLETED] * 5
     assert all(reported(store, number) == list(range(1, 10)) for number in range(5))

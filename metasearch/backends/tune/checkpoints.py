@@ -57,11 +57,12 @@ class Checkpoints:
     def inherit(self, child: Trial) -> None:
         """Copies the parent's checkpoint at the child's start, once. If there is none, the child's worker will say so."""
         assert child.parent is not None
-        if self._read(child.number, INHERITED) is not None:
-            return
-        saved = self.newest(child.parent, at_most=child.start)
-        if saved is not None:
-            self._store.put_checkpoint(self._sweep, child.number, INHERITED, envelope(saved.report, saved.checkpoint))
+        with suppress(OSError, StoreUnavailable):
+            if self._read(child.number, INHERITED) is not None:
+                return
+            saved = self.newest(child.parent, at_most=child.start)
+            if saved is not None:
+                self._store.put_checkpoint(self._sweep, child.number, INHERITED, envelope(saved.report, saved.checkpoint))
 
     def remove(self, trial: int) -> None:
         self._store.drop_checkpoints(self._sweep, trial)

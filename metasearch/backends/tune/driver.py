@@ -23,6 +23,9 @@ from metasearch.core.history import History
 from metasearch.core.protocols import RunnerFactory
 from metasearch.store.archive import Store
 
+LEGS_PER_TUNER = 1000
+"""Tune's controller slows down and its memory grows with its trials; a new one starts flat again."""
+
 _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
@@ -120,7 +123,7 @@ def run(
     shelf = Shelf(checkpoints, engine.history, keep)
     with _environment(_QUIET), _silence(), _interrupts() as interrupted:
         while True:
-            desk = Desk(engine, slots, checkpoints.inherit, shelf.take)
+            desk = Desk(engine, slots, checkpoints.inherit, shelf.take, most_legs=LEGS_PER_TUNER)
             _fit(desk, store_url, make_runner, _Interruptible(observer, interrupted), silence_limit)
             if desk.error is not None:
                 raise desk.error

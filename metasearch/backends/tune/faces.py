@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,15 +17,13 @@ from metasearch.core.event import Action, Failed, Reported, TrialId
 from metasearch.core.history import Trial
 from metasearch.core.protocols import Assignment
 
-LEGS_PER_TUNER = 1000
-"""Tune's controller slows down and its memory grows with its trials; a new one starts flat again."""
-
 
 @dataclass
 class Desk:
     """What both faces share during one ``Tuner``: the engine, and which Tune trial stands for which leg.
 
     ``inherit`` makes a child's start safe before its parent trains on; ``ended`` hears of every trial that will not go on.
+    After ``most_legs`` another ``Tuner`` takes over.
     """
 
     engine: Engine
@@ -35,13 +34,14 @@ class Desk:
     live: dict[str, float] = field(default_factory=dict)
     killed: dict[str, str] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
+    most_legs: float = math.inf
     stop_reason: str | None = None
     error: BaseException | None = None
 
     @property
     def draining(self) -> bool:
         """Time to hand over: nothing new starts, and running legs end at their next report."""
-        return len(self.legs) >= LEGS_PER_TUNER
+        return len(self.legs) >= self.most_legs
 
     def begin(self, tune_id: str, trial: Trial) -> None:
         self.legs[tune_id] = (trial.number, trial.leg)
