@@ -1,7 +1,7 @@
 """File name = plug-in name. A file put beside the others is a model, an optimizer, a searcher … of that name.
 
 Own plug-ins live in any folder named in ``METASEARCH_PLUGINS`` (several are separated as in PATH), under the same sub-folders:
-``models/ optimizers/ schedules/ clipping/ inits/ search/ corpora/``.
+``models/ optimizers/ schedules/ clipping/ inits/ search/ meta/ corpora/``.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
+from metasearch.core.archive import Archive
 from metasearch.core.errors import UserError, did_you_mean
-from metasearch.core.protocols import Scheduler, Searcher
+from metasearch.core.protocols import Meta, Scheduler, Searcher
 
 ROOMS = {
     "models": "metasearch.models",
@@ -29,6 +30,7 @@ ROOMS = {
     "clipping": "metasearch.training.clipping",
     "inits": "metasearch.training.inits",
     "search": "metasearch.search",
+    "meta": "metasearch.meta",
     "corpora": "metasearch.corpora",
 }
 
@@ -68,9 +70,45 @@ def build_scheduler(spec: str | Mapping[str, Any]) -> Scheduler:
     return cast(Scheduler, _build("SCHEDULER", "scheduler", schedulers(), spec))
 
 
+def metas() -> list[str]:
+    """Every learned algorithm, sorted. Loads all of them, and with them what they compute with."""
+    return sorted(_metas())
+
+
+def is_meta(name: str) -> bool:
+    """Is there a learned algorithm of that name?"""
+    return _meta_file(name) is not None
+
+
+def load_meta(name: str) -> Meta[Any, Archive, Any]:
+    """The learned algorithm of that name. Raises UserError for an unknown one.
+
+    A module's ``META`` goes by the name of its file, unless the module says otherwise in ``NAME``.
+    """
+    file = _meta_file(name)
+    if file is None:
+        raise UserError(f'There is no learned algorithm "{name}".{did_you_mean(name, metas())}')
+    return cast(Meta[Any, Archive, Any], load("meta", file).META)
+
+
 def corpus_kinds() -> dict[str, Any]:
     """Every kind of corpus by its scheme, own ones included, as ``metasearch.corpora.load`` wants them."""
     return {name: load("corpora", name) for name in names("corpora")}
+
+
+def _metas() -> dict[str, str]:
+    """The file of every learned algorithm by its public name. Other files of the room are what these are made of."""
+    return {public: file for file in names("meta") if (public := _public_name(file)) is not None}
+
+
+def _meta_file(name: str) -> str | None:
+    """Looks into the file of that name first: the others may take long to load."""
+    return name if name in names("meta") and _public_name(name) == name else _metas().get(name)
+
+
+def _public_name(file: str) -> str | None:
+    module = load("meta", file)
+    return str(getattr(module, "NAME", file)) if hasattr(module, "META") else None
 
 
 def _build(attribute: str, noun: str, known: list[str], spec: str | Mapping[str, Any]) -> Any:

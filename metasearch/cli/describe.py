@@ -212,11 +212,21 @@ def replay_lines(found: Replay) -> list[str]:
     shown = [(mark, [best for spent, best in found.trajectory if spent <= mark]) for mark in (*marks, spent_in_all)]
     deciding = sorted(found.seconds_deciding)
     return [
-        f"{found.target}: {found.trials} trials, {spent_in_all:.1f} full trainings spent",
+        f"{found.target}: {found.searcher} + {found.scheduler}, {found.trials} trials, {spent_in_all:.1f} full trainings spent",
+        *_sources_lines(found),
         *(f"  after {mark:>6.4g}  best {bests[-1]:.5g}" for mark, bests in shown if bests),
         f"normalised regret {found.normalised_regret:.3f} (0: the best recorded loss, 1: that of the median config)",
         f"{found.decisions} decisions, median {1000 * statistics.median(deciding):.2f} ms",
     ]
+
+
+def _sources_lines(found: Replay) -> list[str]:
+    if not found.sources:
+        return []
+    known = f"{len(found.sources)} sources, at most {found.source_trials} trials of each"
+    if not found.learned:
+        return [f"{known}: {found.searcher} cannot learn from them"]
+    return [f"{known}, learned from in {found.seconds_learning:.2f} s"]
 
 
 def audit_lines(store: Store, name: str) -> tuple[list[str], bool]:

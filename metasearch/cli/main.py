@@ -201,8 +201,12 @@ def audit(sweep: Annotated[str, typer.Argument()], store: StoreOption = "./store
 @app.command()
 def simulate(
     target: Annotated[str, typer.Option(help="Recorded curves: FILE.parquet:TASK, or STORE:TASK for one's own trials.")],
-    searcher: Annotated[str, typer.Option(help="Chooses what to try next.")] = "tpe",
-    scheduler: Annotated[str, typer.Option(help="Decides which trial deserves the next slice.")] = "asha",
+    searcher: Annotated[str, typer.Option(help="Chooses what to try next; asha, hyperband: random search with them.")] = "tpe",
+    scheduler: Annotated[str | None, typer.Option(help="Decides which trial deserves the next slice; else what fits.")] = None,
+    sources: Annotated[list[str] | None, typer.Option(help="Known beforehand, as the target, with commas between.")] = None,
+    source_trials: Annotated[int, typer.Option(help="So many random trials of each source are known.")] = 30,
+    corrupt: Annotated[str, typer.Option(help="Mislead with the sources: none, permute, reverse or mixed.")] = "none",
+    descriptors: Annotated[bool, typer.Option(help="Whether the numbers that describe the tasks are known.")] = True,
     workers: Annotated[int, typer.Option(help="Virtual workers.")] = 1,
     budget: Annotated[float, typer.Option(help="In full trainings: the median length of the recorded curves.")] = 20.0,
     seed: Annotated[int, typer.Option()] = 0,
@@ -212,7 +216,18 @@ def simulate(
     from metasearch.cli.describe import replay_lines
     from metasearch.sweep.simulation import replay
 
-    found = replay(target, searcher=searcher, scheduler=scheduler, workers=workers, budget=budget, seed=seed)
+    found = replay(
+        target,
+        searcher=searcher,
+        scheduler=scheduler,
+        workers=workers,
+        budget=budget,
+        seed=seed,
+        sources=sources or (),
+        source_trials=source_trials,
+        corrupt=corrupt,
+        descriptors=descriptors,
+    )
     _print(vars(found), replay_lines(found), as_json)
 
 

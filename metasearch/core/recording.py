@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from metasearch.core.config import Config
 from metasearch.core.space import Space
@@ -27,11 +27,15 @@ class Recording:
 
 @dataclass(frozen=True)
 class RecordedTable:
-    """All curves of one task, by ``Config.id``. The candidates of ``space`` are exactly the recorded configs."""
+    """All curves of one task, by ``Config.id``. The candidates of ``space`` are exactly the recorded configs.
+
+    ``descriptor``: numbers that describe the task, as in ``Task``.
+    """
 
     task_name: str
     space: Space
     recordings: Mapping[str, Recording]
+    descriptor: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def horizon(self) -> int:

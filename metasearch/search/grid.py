@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from metasearch.core.config import Config
+from metasearch.core.drawing import tried
 from metasearch.core.errors import UserError
 from metasearch.core.event import Fact
 from metasearch.core.history import History
 from metasearch.core.protocols import Proposal
-from metasearch.search._drawing import tried
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from metasearch.core.drawing import more_may_come
 from metasearch.core.event import CONTINUE, Action, Fact, Proposed, TrialId, Verdict
 from metasearch.core.history import History, State, Trial
-from metasearch.search._drawing import more_may_come
 from metasearch.search._rungs import check_halving, geometric_rungs
 
 

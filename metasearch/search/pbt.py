@@ -14,13 +14,13 @@ import numpy as np
 
 from metasearch.core.config import Config, Value
 from metasearch.core.domains import Float, Int
+from metasearch.core.drawing import draw, more_may_come, nearest_untried
 from metasearch.core.errors import UserError
 from metasearch.core.event import CONTINUE, Action, Fact, Failed, Judged, Proposed, TrialId, Verdict
 from metasearch.core.history import History, State, Trial
 from metasearch.core.protocols import Proposal
 from metasearch.core.scales import Scale
 from metasearch.core.space import Space
-from metasearch.search._drawing import draw, more_may_come, nearest_untried
 from metasearch.search._rungs import Rungs, even_rungs, grace_steps
 
 _OPTIMIZATION = ("lr", "adam_lr_ratio", "weight_decay", "momentum", "beta1", "beta2", "eps")

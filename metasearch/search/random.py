@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from metasearch.core.drawing import draw
 from metasearch.core.history import History
 from metasearch.core.protocols import Proposal
-from metasearch.search._drawing import draw
 
 
 @dataclass(frozen=True)

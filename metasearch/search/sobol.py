@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import qmc
 
+from metasearch.core.drawing import nearest_untried
 from metasearch.core.history import History
 from metasearch.core.protocols import Proposal
 from metasearch.core.rng import derive
-from metasearch.search._drawing import nearest_untried
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import numpy as np
 from optuna.samplers import TPESampler
 from optuna.trial import TrialState
 
+from metasearch.core.drawing import draw, nearest_untried
 from metasearch.core.history import History, State, Trial
 from metasearch.core.protocols import Proposal
-from metasearch.search._drawing import draw, nearest_untried
 from metasearch.search._optuna import Outcome, Study
 
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from metasearch.core.archive import Archive
 from metasearch.core.errors import UserError, did_you_mean
 from metasearch.core.event import Fact
 from metasearch.core.history import History
 from metasearch.core.recording import RecordedTable
+from metasearch.core.sweep import Sweep
 from metasearch.store import query
 from metasearch.store.files import Files, StoreUnavailable, open_files
 from metasearch.store.local import TEMPORARY
 from metasearch.store.log import SegmentLog, read_facts
+from metasearch.store.past import read_archive, scales_of
 from metasearch.store.paths import checked_name
 from metasearch.store.segments import TornTail, list_segments, lock_path
 from metasearch.store.tables import recorded_table
@@ -85,7 +89,24 @@ class Store:
     def recorded(self, task: str) -> RecordedTable:
         """The curves of all trials of ``task`` (its name or id), to simulate sweeps over."""
         trials = self._of_task(self.trials(), task)
-        return recorded_table(task, trials, self._view("curves", None))
+        asked = self._view("sweeps", None).sort_by([("opened", "ascending"), ("sweep", "ascending")])
+        records = asked.filter(pc.is_in(asked["sweep"], pc.unique(trials["sweep"])))["record"].to_pylist()
+        sweeps = [Sweep.from_record(json.loads(record)) for record in records]
+        scales = scales_of(sweep.space for sweep in sweeps)
+        return recorded_table(task, trials, self._view("curves", None), sweeps[-1].task.descriptor, scales)
+
+    def archive(self, exclude: Collection[str] = (), only: Collection[str] | None = None) -> Archive:
+        """All sweeps, those in ``exclude`` aside, as the learned parts read them; empty if there are none.
+
+        ``only``: no other sweeps than these. Warns of every sweep that cannot be read and leaves it out.
+        """
+        chosen = self.sweeps() if only is None else [name for sweep in dict.fromkeys(only) for name in self._chosen(sweep)]
+        return read_archive(self.files, [name for name in chosen if name not in exclude])
+
+    def task_ids(self, task: str) -> list[str]:
+        """The ids of all tasks of that name or id, in order. Raises UserError if none has trials."""
+        trials = self._view("trials", None, ("task", "task_id"))
+        return sorted(pc.unique(self._of_task(trials, task)["task_id"]).to_pylist())
 
     def is_running(self, sweep: str) -> bool:
         """Does a driver hold the log of ``sweep``?"""

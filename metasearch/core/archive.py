@@ -1,0 +1,83 @@
+"""What earlier sweeps left behind, as the learned parts read it: tasks, and for each the trials that were run on it.
+
+Everything is in the terms in which sweeps can be compared: coordinates by meaning instead of positions in a range, the whole
+configuration with every default instead of what happened to be searched.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from metasearch.core.config import Config
+
+
+@dataclass(frozen=True)
+class PastTrial:
+    """One trial. ``code``: its coordinates by meaning (``Space.encode``); a parameter that is absent from it was closed.
+
+    ``steps`` rise strictly, ``losses`` may end in a number that is not finite (it diverged), ``costs`` are cumulative training
+    seconds, or whatever a table counts. ``ended``: it ran to its end, so there was nothing more to see. All three are equally long.
+    """
+
+    config: Config
+    code: Mapping[str, float | str]
+    steps: tuple[int, ...]
+    losses: tuple[float, ...]
+    costs: tuple[float, ...]
+    ended: bool = True
+    seed: int = 0
+    sweep: str = ""
+
+    def __post_init__(self) -> None:
+        assert len(self.steps) == len(self.losses) == len(self.costs) > 0, f"a past trial needs a curve: {self.config}"
+
+    @property
+    def diverged(self) -> bool:
+        return not math.isfinite(self.losses[-1])
+
+    @property
+    def lowest(self) -> float:
+        """The lowest finite loss, infinite if there is none."""
+        return min((loss for loss in self.losses if math.isfinite(loss)), default=math.inf)
+
+
+@dataclass(frozen=True)
+class PastTask:
+    """One task with the trials of every sweep that was run on it.
+
+    ``names``: every parameter that its spaces knew. One that is not among them is unknown there, which is not the same as closed.
+    ``horizon``: the steps of a full trial.
+    """
+
+    id: str
+    name: str
+    horizon: int
+    trials: tuple[PastTrial, ...]
+    names: frozenset[str]
+    descriptor: Mapping[str, float] = field(default_factory=dict)
+    metric: str = ""
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """All tasks of a store, or of tables that somebody published. Read-only."""
+
+    tasks: tuple[PastTask, ...] = ()
+
+    def __iter__(self) -> Iterator[PastTask]:
+        return iter(self.tasks)
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    @property
+    def trials(self) -> int:
+        return sum(len(task.trials) for task in self.tasks)
+
+    @property
+    def sweeps(self) -> tuple[str, ...]:
+        """The sweeps that it comes from, in order."""
+        return tuple(dict.fromkeys(trial.sweep for task in self.tasks for trial in task.trials if trial.sweep))
