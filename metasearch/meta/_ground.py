@@ -1,0 +1,100 @@
+"""View: the configs that a decision may speak of, as places of the surrogates, with history and without."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from metasearch.core.config import Config, Value
+from metasearch.core.domains import Choice, Float, Int
+from metasearch.core.event import Fact
+from metasearch.core.history import History
+from metasearch.core.rng import derive
+from metasearch.core.space import Space
+from metasearch.meta.surrogate import Places
+from metasearch.meta.theta import Theta, plain_kernel
+
+POOL = 256
+"""Configs drawn from the space at a time."""
+
+BLOCK = 24
+"""So many trials are proposed from one pool before the next is drawn."""
+
+NEIGHBOURS, PARENTS = 10, 4
+MOST_CANDIDATES = 1000
+MOST_PLACES = 2500
+
+
+class Ground:
+    """``places[0]``: without history; ``places[1]``, if anything was learned: with it. Configs are places by their id."""
+
+    def __init__(self, history: History, theta: Theta) -> None:
+        self.theta, self.space = theta, history.sweep.space
+        self.layout = theta.layout_for(self.space)
+        self._start(history.sweep.task.descriptor)
+
+    def _start(self, descriptor: Mapping[str, float]) -> None:
+        self.descriptor = descriptor
+        self.position: dict[str, int] = {}
+        self.places = [Places(plain_kernel(self.layout), self.layout, None, np.zeros(0))]
+        rows = self.theta.rows(self.layout)
+        if rows is not None and self.theta.kernel is not None:
+            self.places.append(Places(self.theta.kernel, self.layout, rows, self.theta.place(descriptor)))
+
+    def update(self, history: History, fact: Fact) -> None:
+        return None
+
+    def at(self, configs: Sequence[Config]) -> np.ndarray:
+        """The places of ``configs``, which are added if they are new."""
+        new = list({config.id: config for config in configs if config.id not in self.position}.values())
+        if new and len(self.position) + len(new) > max(MOST_PLACES, len(self.space.candidates)):
+            self._start(self.descriptor)
+            new = list({config.id: config for config in configs}.values())
+        if new:
+            points = self.layout.points([self.space.encode(config) for config in new], self.space.names)
+            for places in self.places:
+                places.add(points)
+            for config in new:
+                self.position[config.id] = len(self.position)
+        return np.array([self.position[config.id] for config in configs], dtype=int)
+
+
+def candidates(history: History, theta: Theta, tried: frozenset[str], best: Sequence[Config]) -> list[Config]:
+    """What might be tried next: what is left of a finite space; else draws, past tasks' best, and neighbours of the best here.
+
+    A function of the sweep and of the number of trials, so that it is the same whenever it is asked for.
+    """
+    space, seed, block = history.sweep.space, history.sweep.seed, len(history) // BLOCK
+    if space.candidates:
+        left = [config for config in space.candidates if config.id not in tried]
+        if len(left) > MOST_CANDIDATES:
+            picked = derive(seed, "candidates", block).permutation(len(left))[:MOST_CANDIDATES]
+            left = [left[i] for i in sorted(picked.tolist())]
+        return left
+    rng = derive(seed, "pool", block)
+    drawn = [space.default()] + [space.sample(rng) for _ in range(POOL)]
+    known = [space.complete(config) for config in theta.best]
+    near = [config for parent in best[:PARENTS] for config in neighbours(space, parent, seed)]
+    every = {config.id: config for config in [*drawn, *known, *near] if config.id not in tried}
+    return list(every.values())
+
+
+def neighbours(space: Space, parent: Config, seed: int) -> list[Config]:
+    """Configs like ``parent`` but for some parameters, which go part of the way to a random config's."""
+    rng = derive(seed, "neighbours", parent.id)
+    return [_between(space, parent, space.sample(rng), rng) for _ in range(NEIGHBOURS)]
+
+
+def _between(space: Space, parent: Config, other: Config, rng: np.random.Generator) -> Config:
+    values: dict[str, Value] = dict(parent)
+    for parameter in space.open_parameters(parent):
+        name, domain = parameter.name, parameter.domain
+        if name not in other or rng.random() > 0.4:
+            continue
+        if isinstance(domain, Float | Int):
+            here, there = domain.scale.encode(float(parent[name])), domain.scale.encode(float(other[name]))
+            values[name] = domain.nearest(domain.scale.decode(here + rng.uniform(0.0, 0.4) * (there - here)))
+        elif not isinstance(domain, Choice) or rng.random() < 0.5:
+            values[name] = other[name]
+    return space.complete(values)

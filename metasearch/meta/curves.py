@@ -1,0 +1,136 @@
+"""From a partial curve to its end: what curves of earlier tasks did after looking as this one looks now.
+
+Values are in units of the task (0: an ordinary result, 1: a very good one), see ``surrogate``. A curve is described by how far it
+is, how low it came, and how much of that it gained since half of its age. The curves in a ``Book`` that looked alike at that age,
+weighted by nearness, predict the end; dividing out what is known of ends in general leaves what this curve says by itself, as one
+Gaussian observation for the surrogate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+AGES = np.array([0.02, 0.04, 0.06, 0.08, 0.1, 0.14, 0.2, 0.28, 0.4, 0.55, 0.75])
+"""Shares of a full training at which curves are compared."""
+
+MOST_AT_AN_AGE = 160
+NEAR_VALUE, NEAR_GAIN = 0.12, 0.08
+FLOOR = 0.015
+"""Standard deviation of an end that is all but seen."""
+
+
+def squashed(z: np.ndarray) -> np.ndarray:
+    """Results on a bounded scale: what is worse than ordinary by much is just bad; divergence is the worst, -1."""
+    return np.asarray(np.where(z < 0, np.tanh(np.minimum(z, 0.0)), np.minimum(z, 1.5)))
+
+
+def levelled(z: np.ndarray) -> np.ndarray:
+    """Values along a curve, where early losses may be many units above any end: logarithmic below 0."""
+    return np.asarray(np.where(z < 0, -np.log1p(-np.minimum(z, 0.0)), z))
+
+
+def in_units(losses: np.ndarray, location: float | np.ndarray, scale: float | np.ndarray) -> np.ndarray:
+    """Losses in units of the task, infinite ones very bad."""
+    return -(np.where(np.isfinite(losses), losses, 1e30) - location) / scale
+
+
+@dataclass(frozen=True)
+class Book:
+    """At each of ``AGES`` the curves seen there: columns value, gain, end. ``synthetic``: no task has been seen yet."""
+
+    at: tuple[np.ndarray, ...]
+    ends: np.ndarray
+    synthetic: bool = False
+
+    @cached_property
+    def population(self) -> tuple[float, float]:
+        """Mean and variance of ends."""
+        return float(np.mean(self.ends)), float(np.var(self.ends)) + 0.02
+
+    def predict(self, age_N: np.ndarray, z_N: np.ndarray, z_half_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of the end that each curve says by itself. ``z_half_N``: the value at half the age."""
+        value_N, gain_N = levelled(z_N), levelled(z_N) - levelled(z_half_N)
+        cell_N = np.interp(np.log(np.maximum(age_N, 1e-6)), np.log(AGES), np.arange(len(AGES)))
+        cell_N = np.round(cell_N).astype(int)
+        mean_N, variance_N = np.maximum(value_N, -1.0), np.full(len(age_N), 0.1)
+        for cell in np.unique(cell_N):
+            here = cell_N == cell
+            if len(self.at[cell]):
+                mean_N[here], variance_N[here] = _alike(self.at[cell], value_N[here], gain_N[here])
+        if self.synthetic:
+            variance_N = variance_N + (0.25 * (1.0 - np.minimum(age_N, 1.0))) ** 2
+        return self._by_itself(mean_N, variance_N)
+
+    def _by_itself(self, mean_N: np.ndarray, variance_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        center, spread = self.population
+        precision_N = 1.0 / variance_N - 1.0 / spread
+        says = precision_N > 0.5
+        safe_N = np.where(says, precision_N, 1.0)
+        return np.where(says, (mean_N / variance_N - center / spread) / safe_N, mean_N), np.where(says, 1.0 / safe_N, 2.0)
+
+
+def _alike(seen_K3: np.ndarray, value_N: np.ndarray, gain_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What is still to come, by nearest curves: mean and variance of ends."""
+    far_NK = ((value_N[:, None] - seen_K3[:, 0]) / NEAR_VALUE) ** 2 + ((gain_N[:, None] - seen_K3[:, 1]) / NEAR_GAIN) ** 2
+    nearest_N1 = far_NK.min(1, keepdims=True)
+    weight_NK = np.exp(-0.5 * (far_NK - nearest_N1)) + 1e-4
+    weight_NK /= weight_NK.sum(1, keepdims=True)
+    to_come_K = seen_K3[:, 2] - np.maximum(seen_K3[:, 0], -1.0)
+    mean_N = weight_NK @ to_come_K
+    support_N = 1.0 / (weight_NK**2).sum(1)
+    variance_N = np.maximum(weight_NK @ to_come_K**2 - mean_N**2, 0.0) * (1.0 + 1.0 / support_N)
+    variance_N += FLOOR**2 + 0.002 * np.minimum(nearest_N1[:, 0], 25.0) + 0.0025 / support_N
+    return mean_N + np.maximum(value_N, -1.0), variance_N
+
+
+Curve = tuple[Sequence[float], np.ndarray, float]
+"""Ages of the points, the best values so far at them, and the end."""
+
+
+def book_of(curves: Sequence[Curve], *, synthetic: bool = False) -> Book:
+    at: list[list[tuple[float, float, float]]] = [[] for _ in AGES]
+    for ages, best, end in curves:
+        for cell, age in enumerate(AGES):
+            point = int(np.searchsorted(ages, age + 1e-9)) - 1
+            if point >= 0:
+                half = max(int(np.searchsorted(ages, age / 2 + 1e-9)) - 1, 0)
+                now, before = levelled(best[[point, half]])
+                at[cell].append((float(now), float(now - before), end))
+    return Book(tuple(_thinned(rows) for rows in at), np.array([end for _, _, end in curves]), synthetic)
+
+
+def _thinned(rows: Sequence[tuple[float, float, float]]) -> np.ndarray:
+    table = np.array(rows, dtype=float).reshape(len(rows), 3)
+    if len(table) <= MOST_AT_AN_AGE:
+        return table
+    by_end = table[np.argsort(table[:, 2], kind="stable")]
+    return np.asarray(by_end[np.linspace(0, len(table) - 1, MOST_AT_AN_AGE).round().astype(int)])
+
+
+def synthetic_book(curves: int = 400) -> Book:
+    """For a store that is still empty: power laws and late starts, half of them ending at an ordinary value."""
+    rng = np.random.default_rng(0)
+    ages = np.linspace(0.02, 1.0, 50)
+    made: list[Curve] = []
+    for _ in range(curves):
+        end = rng.normal(0, 0.1) if rng.random() < 0.5 else rng.uniform(0, 1.05)
+        start = min(-rng.exponential(1.0) if rng.random() < 0.6 else 0.0, end - 0.02)
+        onset = np.exp(rng.uniform(np.log(0.01), np.log(0.6))) if rng.random() < 0.35 else 0.0
+        bend, power = np.exp(rng.uniform(np.log(0.02), 0.0)), rng.uniform(0.5, 3)
+        since = np.clip((ages - onset) / (1 - onset), 0, 1)
+        done = (1 - (1 + since / bend) ** -power) / (1 - (1 + 1 / bend) ** -power)
+        best = np.maximum.accumulate(start + (end - start) * done + rng.normal(0, 0.01, len(ages)))
+        made.append((ages.tolist(), best, float(squashed(best[-1:])[0])))
+    return book_of(made, synthetic=True)
+
+
+def pack(book: Book) -> Mapping[str, np.ndarray]:
+    return {"book/ends": book.ends, **{f"book/at/{cell}": table for cell, table in enumerate(book.at)}}
+
+
+def unpack(arrays: Mapping[str, np.ndarray]) -> Book:
+    return Book(tuple(arrays[f"book/at/{cell}"] for cell in range(len(AGES))), arrays["book/ends"])

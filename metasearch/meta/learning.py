@@ -1,0 +1,138 @@
+"""Hyperparameters of the surrogate from past results: type II maximum likelihood over random subsets of tasks, by Adam.
+
+Location and scale of every past task are fitted too (a shift and a log scale with narrow priors), because the median and the best
+of a few dozen trials are poor estimates of what is ordinary and what is very good on a task.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from metasearch.meta.features import Layout
+from metasearch.meta.surrogate import NEAR_RESPONSE, Kernel, Rows, response_features
+
+STEPS = 150
+TASKS_AT_ONCE, ROWS_AT_ONCE = 6, 240
+RATE = 0.05
+
+VARIANCES = ("shared", "near", "own", "response", "own_response", "level", "noise", "near_reach", "own_zoom", "absent_weight")
+PRIOR_SPREAD = (1.0, 1.0, 1.0, 1.5, 1.5, 1.0, 1.0, 0.7, 0.3, 0.5)
+"""Standard deviations of the log-normal priors about the starting kernel, in the order of ``VARIANCES``."""
+
+WEIGHT_SPREAD, MEAN_SPREAD, SHIFT_SPREAD, SCALE_SPREAD = 0.8, 0.5, 0.1, 0.25
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """``shift_T`` and ``log_scale_T``: z of task t becomes (z - shift) · exp(-log_scale)."""
+
+    kernel: Kernel
+    shift_T: np.ndarray
+    log_scale_T: np.ndarray
+
+
+def fit(kernel: Kernel, layout: Layout, rows: Rows, rng: np.random.Generator) -> Fitted:
+    """The kernel that explains ``rows`` best, starting from ``kernel``, whose values are also the medians of the priors."""
+    problem = _Problem(kernel, layout, rows)
+    optimizer = torch.optim.Adam(problem.unknowns.values(), lr=RATE)
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        problem.loss(_subset(rows, rng)).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return problem.fitted()
+
+
+def _subset(rows: Rows, rng: np.random.Generator) -> np.ndarray:
+    chosen = rng.permutation(len(rows.descriptor_TE))[:TASKS_AT_ONCE]
+    picked = np.flatnonzero(np.isin(rows.task_N, chosen))
+    return rng.permutation(picked)[:ROWS_AT_ONCE]
+
+
+class _Problem:
+    """Unknowns on log scales and the negative log posterior of a subset of rows."""
+
+    def __init__(self, kernel: Kernel, layout: Layout, rows: Rows) -> None:
+        self.kernel, self.rows_in_all = kernel, len(rows.z_N)
+        self.numbers = [name for name in layout.names if name in layout.numbers]
+        self.options = [name for name in layout.names if layout.options.get(name)]
+        weights = [kernel.weights.get(n, 1.0) for n in self.numbers] + [kernel.option_weights.get(n, 1.0) for n in self.options]
+        tasks = len(rows.descriptor_TE)
+        self.start = {
+            "weights": torch.log(torch.tensor(weights, dtype=torch.float64)),
+            "variances": torch.log(torch.tensor([max(getattr(kernel, name), 1e-4) for name in VARIANCES], dtype=torch.float64)),
+            "mean": torch.tensor([kernel.mean], dtype=torch.float64),
+            "shift": torch.zeros(tasks, dtype=torch.float64),
+            "log_scale": torch.zeros(tasks, dtype=torch.float64),
+        }
+        self.unknowns = {name: value.clone().requires_grad_(True) for name, value in self.start.items()}
+        place = {("number", n): i for i, n in enumerate(self.numbers)}
+        place |= {("option", n): i + len(self.numbers) for i, n in enumerate(self.options)}
+        self.column = torch.tensor([place.get((kind, name), len(weights)) for name, kind in layout.groups])
+        self.half = torch.tensor([1 / math.sqrt(2) if kind == "option" else 1.0 for _, kind in layout.groups], dtype=torch.float64)
+        self.points, self.z = torch.tensor(rows.points_ND), torch.tensor(rows.z_N)
+        self.features = torch.tensor(response_features(rows.points_ND, layout))
+        self.variance, self.task = torch.tensor(rows.variance_N), torch.tensor(rows.task_N)
+        self.descriptor = torch.tensor(rows.descriptor_TE)
+        self.spread = torch.tensor(PRIOR_SPREAD, dtype=torch.float64)
+
+    def loss(self, picked: np.ndarray) -> torch.Tensor:
+        i, u = torch.tensor(picked), self.unknowns
+        log_scale = u["log_scale"][self.task[i]]
+        surprise = (self.z[i] - u["shift"][self.task[i]]) * torch.exp(-log_scale) - u["mean"]
+        noise = self.variance[i] * torch.exp(-2 * log_scale) + self._of("noise")
+        factor = torch.linalg.cholesky(self._covariance(i) + torch.diag(noise))
+        explained = torch.cholesky_solve(surprise[:, None], factor)[:, 0]
+        misfit = 0.5 * (surprise * explained).sum() + torch.log(torch.diagonal(factor)).sum() + log_scale.sum()
+        return misfit + len(picked) / self.rows_in_all * self._penalty()
+
+    def _of(self, name: str) -> torch.Tensor:
+        return torch.exp(self.unknowns["variances"][VARIANCES.index(name)])
+
+    def _covariance(self, i: torch.Tensor) -> torch.Tensor:
+        widths = torch.exp(torch.cat([self.unknowns["weights"], self.unknowns["variances"][-1:]]))[self.column] * self.half
+        scaled, response = self.points[i] * widths, self.features[i] @ self.features[i].T
+        length = (scaled * scaled).sum(1)
+        far = torch.sqrt(5 * ((length[:, None] + length[None] - 2 * scaled @ scaled.T).clamp_min(0) + 1e-12))
+        same = (self.task[i][:, None] == self.task[i][None]).double()
+        base = _matern(far)
+        own = self._of("own") * _matern(far * self._of("own_zoom")) + self._of("own_response") * response + self._of("level")
+        covariance = self._of("shared") * base + self._of("response") * response + same * own
+        if self.kernel.near:
+            apart = ((self.descriptor[self.task[i]][:, None] - self.descriptor[self.task[i]][None]) ** 2).sum(-1)
+            near = self._of("near") * torch.exp(-0.5 * apart / self._of("near_reach") ** 2)
+            covariance = covariance + near * (base + NEAR_RESPONSE * response)
+        return covariance
+
+    def _penalty(self) -> torch.Tensor:
+        u = self.unknowns
+        parts = (
+            (u["weights"] - self.start["weights"]) / WEIGHT_SPREAD,
+            (u["variances"] - self.start["variances"]) / self.spread,
+            u["mean"] / MEAN_SPREAD,
+            u["shift"] / SHIFT_SPREAD,
+            u["log_scale"] / SCALE_SPREAD,
+        )
+        return 0.5 * torch.stack([(part**2).sum() for part in parts]).sum()
+
+    def fitted(self) -> Fitted:
+        values = {name: value.detach().numpy() for name, value in self.unknowns.items()}
+        weights = np.exp(values["weights"]).tolist()
+        variances = dict(zip(VARIANCES, np.exp(values["variances"]).tolist(), strict=True))
+        if not self.kernel.near:
+            variances["near"] = 0.0
+        kernel = replace(
+            self.kernel,
+            weights={**self.kernel.weights, **dict(zip(self.numbers, weights, strict=False))},
+            option_weights={**self.kernel.option_weights, **dict(zip(self.options, weights[len(self.numbers) :], strict=True))},
+            mean=float(values["mean"][0]),
+            **variances,
+        )
+        return Fitted(kernel, values["shift"].copy(), values["log_scale"].copy())
+
+
+def _matern(far: torch.Tensor) -> torch.Tensor:
+    return (1 + far + far * far / 3) * torch.exp(-far)

@@ -1,0 +1,349 @@
+"""The meta-selector: which config next, and which trial deserves the next slice of compute. Searcher and scheduler in one.
+
+Every slice is one choice between a new config and the trials that wait, made by one of two arms:
+
+- *history*: the surrogate conditioned on all past tasks and on this sweep's partial curves. With probability ``PERSIST`` it goes on
+  with the most promising trial that has begun, else it takes the highest expected improvement per remaining cost.
+- *plain*: no history. Successive halving decides which trial goes on; new configs are the best of a random handful by a surrogate
+  that knows this sweep alone, or, as the guard, drawn at random.
+
+The guard's random trials measure history's say: the share of comparisons, at equal fidelity, that history's trials win against
+them. Misleading history cannot win these, whatever it claims of itself, and so loses its say within a few cheap slices.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.special import betaincc, ndtr
+
+from metasearch.core.archive import Archive
+from metasearch.core.config import Config
+from metasearch.core.drawing import tried
+from metasearch.core.event import CONTINUE, Action, TrialId, Verdict
+from metasearch.core.history import History, Trial
+from metasearch.core.protocols import Proposal
+from metasearch.core.rng import derive
+from metasearch.meta import curves
+from metasearch.meta._ground import Ground, candidates
+from metasearch.meta._traces import Traces, compared
+from metasearch.meta.surrogate import Belief, Places, believe, log_evidence
+from metasearch.meta.theta import Theta, Units, learn
+
+NAME = "meta"
+
+HISTORY, PLAIN, GUARD = "history", "plain", "guard"
+
+PERSIST = 0.7
+PERSIST_EARLY = 0.3
+GUARD_SHARE = 0.12
+"""Of what was spent, this much goes to the guard while it has fewer than ``GUARD_TRIALS``."""
+
+GUARD_TRIALS = 8
+BETTER_THAN_CHANCE = 0.75
+"""History keeps its say as far as it is probable that its trials win more than this share against random ones."""
+
+MOST_COMPARISONS = 12.0
+FIRST_SAY = 0.9
+ROWS = 300
+SCALE_ROWS = 24
+HANDFUL = 30
+RANDOM_SHARE = 0.3
+PLAIN_START = 6
+SEEN_VARIANCE = 1e-4
+HOPELESS = 0.02
+"""A trial that wins with less probability is not worth another slice, once nothing new may begin."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What gets the next slice: a trial that waits or is being judged, or else a new config."""
+
+    trial: TrialId | None
+    config: Config | None = None
+    origin: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Selector:
+    """Decisions are functions of the history, of theta, and of random streams addressed by what has happened so far."""
+
+    theta: Theta = field(default_factory=Theta)
+
+    def propose(self, history: History, rng: np.random.Generator) -> Proposal | None:
+        choice = self._choose(history, None, new_only=True)
+        return None if choice is None or choice.config is None else Proposal(choice.config, choice.origin, choice.reason)
+
+    def judge(self, history: History, trial: Trial, rng: np.random.Generator) -> Verdict:
+        choice = self._choose(history, trial)
+        if choice is None or choice.trial == trial.number:
+            return CONTINUE
+        return Verdict(
+            Action.PAUSE, "another slice promises more" if choice.trial is None else f"trial {choice.trial} promises more"
+        )
+
+    def thaw(self, history: History, rng: np.random.Generator) -> TrialId | None:
+        choice = self._choose(history, None)
+        return None if choice is None else choice.trial
+
+    def explain(self, history: History) -> dict[str, Any]:
+        """What was reused and what it is worth so far; plain data."""
+        traces = self._traces(history)
+        ours, guards = _by_origin(history)
+        return {
+            "past_tasks": self.theta.tasks,
+            "past_trials": self.theta.trials,
+            "past_sweeps": list(self.theta.sweeps),
+            "say_of_history": self._say(history, traces),
+            "won_against_guard": compared(traces, ours, guards),
+            "trials": {origin: sum(trial.origin == origin for trial in history) for origin in (HISTORY, PLAIN, GUARD)},
+        }
+
+    def _traces(self, history: History) -> Traces:
+        return history.view((Traces, id(self.theta)), lambda known: Traces(known, known.sweep.horizon * self.theta.full_share))
+
+    def _ground(self, history: History) -> Ground:
+        return history.view((Ground, id(self.theta)), lambda known: Ground(known, self.theta))
+
+    def _choose(self, history: History, judged: Trial | None, *, new_only: bool = False) -> Choice | None:
+        """The same at the same state, so that what a judgement paused for is what starts next."""
+        traces, ground = self._traces(history), self._ground(history)
+        rng = derive(history.sweep.seed, "slice", len(history), traces.reports, history.thaws)
+        able = traces.waits.copy()
+        if judged is not None:
+            able[judged.number] = True
+        if new_only:
+            able[:] = False
+        may_begin = history.sweep.budget.trials is None or len(history) < history.sweep.budget.trials
+        decision = _Decision(self, history, ground, able, rng, may_begin=may_begin)
+        return decision.choice()
+
+    def _say(self, history: History, traces: Traces) -> float:
+        """How probable it is that history helps (see ``BETTER_THAN_CHANCE``); 0 without any."""
+        if not self.theta.results:
+            return 0.0
+        ours, guards = _by_origin(history)
+        share = compared(traces, ours[-40:], guards[-20:])
+        if share is None:
+            return FIRST_SAY
+        weight = min(2.0 * len(ours) * len(guards) / (len(ours) + len(guards)), MOST_COMPARISONS)
+        return float(betaincc(2.0 + share * weight, 1.0 + (1.0 - share) * weight, BETTER_THAN_CHANCE))
+
+
+def _by_origin(history: History) -> tuple[list[TrialId], list[TrialId]]:
+    ours = [trial.number for trial in history if trial.origin == HISTORY and trial.steps]
+    return ours, [trial.number for trial in history if trial.origin == GUARD and trial.steps]
+
+
+class _Decision:
+    """One choice, from what is known at one moment."""
+
+    def __init__(
+        self,
+        selector: Selector,
+        history: History,
+        ground: Ground,
+        able: np.ndarray,
+        rng: np.random.Generator,
+        *,
+        may_begin: bool,
+    ) -> None:
+        traces = selector._traces(history)
+        self.selector, self.theta, self.history, self.traces, self.ground = selector, selector.theta, history, traces, ground
+        self.able, self.rng = able, rng
+        self.new = self._candidates() if may_begin else []
+        self.age_N = traces.column("step") / traces.full
+        self.lowest_N = traces.column("lowest")
+        self.begun = np.flatnonzero(~np.isnan(self.age_N))
+
+    def choice(self) -> Choice | None:
+        if not self.new and not self.able.any():
+            return None
+        say = self.selector._say(self.history, self.traces)
+        if not len(self.begun):
+            return self._first(say)
+        if not self.new and not self._worth_going_on():
+            return None
+        if self.new and say > 0 and self._guard_is_due():
+            return self._begin_random()
+        return self._by_history() if self.rng.random() < say else self._plainly()
+
+    def _worth_going_on(self) -> bool:
+        """Can any trial that waits still win? Asked once nothing new may begin and a trial has been seen whole."""
+        if not self._seen_whole(self.begun).any():
+            return True
+        waiting = np.flatnonzero(self.able)
+        belief, best = self._belief(waiting, learned=len(self.ground.places) > 1)
+        return bool((ndtr((belief.mean - best) / belief.deviation) > HOPELESS).any())
+
+    def _candidates(self) -> list[Config]:
+        able = [t for t in self.history if math.isfinite(t.best_loss)] if not self.history.sweep.space.candidates else []
+        best = [trial.config for trial in sorted(able, key=lambda t: (t.best_loss, t.number))[:4]]
+        return candidates(self.history, self.theta, frozenset(tried(self.history)), best)
+
+    def _first(self, say: float) -> Choice | None:
+        """Nothing has reported yet: workers that start now get different configs, each seeing the others as pending."""
+        if not self.new:
+            return None
+        if say > 0:
+            return self._by_history()
+        space = self.history.sweep.space
+        if not len(self.history) and not space.candidates:
+            return Choice(None, space.default(), PLAIN, "defaults")
+        return self._begin_random()
+
+    def _guard_is_due(self) -> bool:
+        guards = [trial for trial in self.history if trial.origin == GUARD]
+        spent = sum(trial.step for trial in guards)
+        return len(guards) < GUARD_TRIALS and spent < GUARD_SHARE * self.history.steps_spent
+
+    def _begin_random(self) -> Choice:
+        return Choice(None, self.new[int(self.rng.integers(len(self.new)))], GUARD, "drawn at random")
+
+    # The arm with history
+
+    def _by_history(self) -> Choice | None:
+        waiting = np.flatnonzero(self.able)
+        belief, best = self._belief(waiting, learned=True)
+        going, fresh = belief.mean[: len(waiting)], belief.mean[len(waiting) :]
+        persist = PERSIST if len(self.begun) >= 3 else PERSIST_EARLY
+        if len(waiting) and (not len(fresh) or self.rng.random() < persist):
+            return self._go_on(int(waiting[int(np.argmax(going))]))
+        gain = (belief.mean - best - 1e-3) / belief.deviation
+        improvement = belief.deviation * (gain * ndtr(gain) + np.exp(-0.5 * gain**2) / math.sqrt(2 * math.pi))
+        left = np.concatenate([1.0 - np.minimum(self.age_N[waiting], 1.0), np.ones(len(fresh))])
+        score = np.round(improvement / np.maximum(left, 0.02), 12)
+        if not score.max() > 0:
+            score = gain
+        picked = int(np.argmax(score))
+        if picked < len(waiting):
+            return self._go_on(int(waiting[picked]))
+        return Choice(
+            None, self.new[picked - len(waiting)], HISTORY, f"expected {belief.mean[picked]:.2f} ± {belief.deviation[picked]:.2f}"
+        )
+
+    def _go_on(self, number: int) -> Choice:
+        return Choice(TrialId(number), origin=self.history[number].origin)
+
+    def _belief(self, waiting: np.ndarray, *, learned: bool) -> tuple[Belief, float]:
+        """The belief on the trials ``waiting`` and then on all new configs, and the best value seen."""
+        configs = [self.history[int(n)].config for n in waiting] + self.new
+        rows = self._rows()
+        pending = [number for number, trial in self.history.running.items() if not trial.steps]
+        at = self.ground.at(configs + [self.history[int(n)].config for n in [*rows, *pending]])
+        places = self.ground.places[int(learned)]
+        wanted, seen = at[: len(configs)], at[len(configs) : len(configs) + len(rows)]
+        best, z, variance = -1.0, np.zeros(0), np.zeros(0)
+        if len(rows):
+            location, scale = self._learned_units(places, rows, seen) if learned else self._plain_units()
+            z, variance, now = self._readings(rows, location, scale)
+            best = float(now.max())
+        if pending:
+            there = at[len(configs) + len(rows) :]
+            z = np.concatenate([z, believe(places, seen, z, variance, there).mean])
+            seen, variance = np.concatenate([seen, there]), np.concatenate([variance, np.full(len(there), 0.01)])
+        return believe(places, seen, z, variance, wanted), best
+
+    def _rows(self) -> np.ndarray:
+        """The trials that the surrogate hears of: all, or of many the lowest, the newest, and some of the rest."""
+        begun = self.begun
+        if len(begun) <= ROWS:
+            return begun
+        ranked = begun[np.argsort(self.lowest_N[begun], kind="stable")]
+        spread = begun[np.linspace(0, len(begun) - 1, ROWS // 3).astype(int)]
+        return np.unique(np.concatenate([ranked[: ROWS // 2], begun[-ROWS // 6 :], spread]))
+
+    def _readings(self, rows: np.ndarray, location: Any, scale: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What each trial's curve says of its end (mean, variance), and the value it has now. ``location`` and ``scale``: numbers,
+        or one per row.
+        """
+        z = curves.in_units(self.lowest_N[rows], location, scale)
+        half = curves.in_units(self.traces.column("half")[rows], location, scale)
+        end, variance = self.theta.book.predict(np.minimum(self.age_N[rows], 0.99), z, half)
+        now, ended = curves.squashed(z), self._seen_whole(rows)
+        return np.where(ended, now, np.maximum(end, now)), np.where(ended, SEEN_VARIANCE, variance), now
+
+    def _seen_whole(self, rows: np.ndarray) -> np.ndarray:
+        return np.asarray(self.traces.ended[rows] | (self.age_N[rows] >= 1.0))
+
+    def _first_loss(self) -> float:
+        first = self.traces.column("first")[self.begun]
+        finite = first[np.isfinite(first)]
+        return float(np.median(finite)) if len(finite) else 1.0
+
+    def _learned_units(self, places: Places, rows: np.ndarray, seen: np.ndarray) -> tuple[float, float]:
+        """Location and scale of this task: the most probable on a grid, given its curves and what past tasks were like."""
+        units, lowest, first = self.theta.units, self.lowest_N[rows], self._first_loss()
+        if not np.isfinite(lowest).any():
+            return first, math.exp(units.expected_log_scale(first))
+        if len(rows) > SCALE_ROWS:
+            ranked = np.argsort(lowest, kind="stable")
+            spread = np.linspace(0, len(rows) - 1, SCALE_ROWS // 2).astype(int)
+            kept = np.unique(np.concatenate([ranked[: SCALE_ROWS // 2], spread]))
+            rows, seen = rows[kept], seen[kept]
+        expected, width = units.expected_log_scale(first), units.log_scale_spread
+        log_scale_G, best_G = (
+            grid.ravel() for grid in np.meshgrid(expected + width * np.linspace(-2, 2, 7), np.linspace(-0.2, 1.2, 7))
+        )
+        scale_G = np.exp(log_scale_G)
+        location_G = float(np.min(lowest)) + best_G * scale_G
+        many, count = np.tile(rows, len(scale_G)), len(rows)
+        z, variance, now = self._readings(many, np.repeat(location_G, count), np.repeat(scale_G, count))
+        z_GN, variance_GN, now_GN = (values.reshape(-1, count) for values in (z, variance, now))
+        counted_G = ((0.1 / (variance_GN + 0.1)) * (now_GN > -0.9)).sum(1)
+        score_G = log_evidence(places, seen, z_GN, variance_GN) - counted_G * log_scale_G
+        score_G -= 0.5 * ((log_scale_G - expected) / width) ** 2
+        score_G -= 0.5 * (((first - location_G) / scale_G - units.shift) / units.shift_spread) ** 2
+        picked = int(np.argmax(score_G))
+        return float(location_G[picked]), float(scale_G[picked])
+
+    # The arm without
+
+    def _plainly(self) -> Choice | None:
+        number = self.traces.promotable(self.able)
+        if number is not None:
+            return self._go_on(number)
+        if not self.new:
+            waiting = np.flatnonzero(self.able)
+            return self._go_on(int(waiting[int(np.argmin(self.lowest_N[waiting]))]))
+        if self.rng.random() < RANDOM_SHARE or len(self.begun) < PLAIN_START:
+            return self._begin_random()
+        handful = self.rng.choice(len(self.new), min(HANDFUL, len(self.new)), replace=False)
+        self.new = [self.new[int(i)] for i in handful]
+        belief, _ = self._belief(np.zeros(0, dtype=int), learned=False)
+        picked = int(np.argmax(np.round(belief.mean + 0.5 * belief.deviation, 12)))
+        return Choice(None, self.new[picked], PLAIN, f"expected {belief.mean[picked]:.2f} ± {belief.deviation[picked]:.2f}")
+
+    def _plain_units(self) -> tuple[float, float]:
+        """Location: the median of the further half of the trials; scale: between what is usual and how far the best lies below."""
+        first, usual = self._first_loss(), Units().expected_log_scale(self._first_loss())
+        lowest, age = self.lowest_N[self.begun], self.age_N[self.begun]
+        finite = np.isfinite(lowest)
+        if not finite.any():
+            return first, math.exp(usual)
+        far = lowest[finite][age[finite] >= np.median(age[finite])]
+        location = float(np.median(far)) if finite.sum() >= 4 else 0.5 * (first + float(np.median(far)))
+        reach = max(location - float(lowest[finite].min()), 0.01 * abs(first), 1e-9)
+        scale = math.exp((8 * usual + finite.sum() * math.log(reach)) / (8 + finite.sum()))
+        return location, max(scale, 0.8 * reach)
+
+
+class MetaSelector:
+    """The learned part, apart from what it learned."""
+
+    def init(self, rng: np.random.Generator) -> Theta:
+        return Theta()
+
+    def learn(self, theta: Theta, archive: Archive, rng: np.random.Generator) -> Theta:
+        """Everything is learned anew from the whole archive: a few seconds for hundreds of sweeps."""
+        return learn(archive, rng) if len(archive) else theta
+
+    def build(self, theta: Theta) -> Selector:
+        return Selector(theta)
+
+
+META = MetaSelector()

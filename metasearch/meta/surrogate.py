@@ -1,0 +1,192 @@
+"""A hierarchical multi-task Gaussian process over (task, config): what earlier tasks say about a config on this one.
+
+The value of config x on task s is, in units in which 0 is an ordinary result of the task and 1 a very good one,
+
+    z(s, x) = mean + shared(x) + near(d_s, x) + own_s(x) + level_s + noise
+
+``shared`` is one function for all tasks, ``near`` varies with the task's descriptor d, ``own_s`` belongs to one task. Each is a
+Matérn-5/2 process over the points of ``features.Layout`` with a distance weight for each parameter, plus a quadratic response.
+All correlations between tasks are positive by construction (Swersky et al., 2013; Tighineanu et al., 2022, for the hierarchy).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from scipy.linalg import cholesky, solve_triangular
+
+from metasearch.meta.features import Layout
+
+NEAR_RESPONSE = 0.2
+"""Variance of the quadratic response within ``near``, as a share of its Matérn part."""
+
+JITTER = 1e-8
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Hyperparameters. ``weights`` and ``option_weights``: one over the length scale, by parameter. The rest are variances, but for
+    ``near_reach`` (a distance between descriptors) and ``own_zoom`` (how much shorter the length scales of ``own`` are).
+    """
+
+    weights: Mapping[str, float]
+    option_weights: Mapping[str, float]
+    absent_weight: float = 0.7
+    mean: float = 0.1
+    shared: float = 0.1
+    near: float = 0.0
+    near_reach: float = 1.0
+    own: float = 0.1
+    own_zoom: float = 1.0
+    response: float = 0.003
+    own_response: float = 0.003
+    level: float = 0.02
+    noise: float = 0.003
+
+    def scaled(self, points_ND: np.ndarray, layout: Layout) -> np.ndarray:
+        """Points in which Euclidean distance is what the Matérn kernels measure."""
+        return np.asarray(points_ND * np.array([self._width(name, kind) for name, kind in layout.groups]))
+
+    def _width(self, name: str, kind: str) -> float:
+        if kind == "absent":
+            return self.absent_weight
+        return self.weights.get(name, 1.0) if kind == "number" else self.option_weights.get(name, 1.0) / math.sqrt(2)
+
+    def record(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def matern(left_ND: np.ndarray, right_MD: np.ndarray, zoom: float = 1.0) -> np.ndarray:
+    """Matérn-5/2 correlations between scaled points."""
+    square_NM = (left_ND**2).sum(1)[:, None] + (right_MD**2).sum(1)[None] - 2.0 * left_ND @ right_MD.T
+    far_NM = np.sqrt(np.maximum(square_NM, 0.0) * (5.0 * zoom * zoom))
+    return np.asarray((1.0 + far_NM + far_NM**2 / 3.0) * np.exp(-far_NM))
+
+
+def response_features(points_ND: np.ndarray, layout: Layout) -> np.ndarray:
+    """Features of the quadratic response: u and u² of every number, every option, every absence."""
+    number_D = np.array([kind == "number" for _, kind in layout.groups], dtype=bool)
+    u_NH = points_ND[:, number_D]
+    return np.concatenate([u_NH, np.minimum(u_NH**2, 2.0), points_ND[:, ~number_D]], axis=1)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Results of past tasks. ``task_N``: index of each row's task in ``descriptor_TE``, whose columns are standardised."""
+
+    points_ND: np.ndarray
+    z_N: np.ndarray
+    variance_N: np.ndarray
+    task_N: np.ndarray
+    descriptor_TE: np.ndarray
+
+
+class Places:
+    """Points as one kernel sees them, for a target task: prior mean and covariance of z, given what past tasks showed.
+
+    Grows: rows are added at the end and never change. With ``rows`` None nothing is known of other tasks.
+    """
+
+    def __init__(self, kernel: Kernel, layout: Layout, rows: Rows | None, descriptor_E: np.ndarray) -> None:
+        self.kernel, self.layout = kernel, layout
+        self.past = None if rows is None else _Past(kernel, layout, rows, descriptor_E)
+        width = len(layout.groups)
+        self._scaled = np.zeros((0, width))
+        self._features = response_features(np.zeros((0, width)), layout)
+        self._known = np.zeros((len(rows.z_N) if rows is not None else 0, 0))
+        self.mean = np.zeros(0)
+        self.covariance = np.zeros((0, 0))
+
+    def add(self, points_ND: np.ndarray) -> None:
+        scaled, features = self.kernel.scaled(points_ND, self.layout), response_features(points_ND, self.layout)
+        before = len(self.mean)
+        self._scaled = np.concatenate([self._scaled, scaled])
+        self._features = np.concatenate([self._features, features])
+        block = self._prior(scaled, features)
+        mean = np.full(len(scaled), self.kernel.mean)
+        if self.past is not None:
+            known = self.past.seen_from(scaled, features)
+            self._known = np.concatenate([self._known, known], axis=1)
+            mean = mean + known.T @ self.past.surprise
+            block = block - known.T @ self._known
+        grown = np.empty((before + len(scaled),) * 2)
+        grown[:before, :before] = self.covariance
+        grown[before:] = block
+        grown[:before, before:] = block[:, :before].T
+        self.covariance, self.mean = grown, np.concatenate([self.mean, mean])
+
+    def _prior(self, scaled: np.ndarray, features: np.ndarray) -> np.ndarray:
+        kernel = self.kernel
+        base, response = matern(scaled, self._scaled), features @ self._features.T
+        own = base if kernel.own_zoom == 1.0 else matern(scaled, self._scaled, kernel.own_zoom)
+        near = kernel.near if self.past is not None else 0.0
+        linear = kernel.response + kernel.own_response + near * NEAR_RESPONSE
+        return np.asarray((kernel.shared + near) * base + linear * response + kernel.own * own + kernel.level)
+
+
+class _Past:
+    """The past rows under one kernel, factored once."""
+
+    def __init__(self, kernel: Kernel, layout: Layout, rows: Rows, descriptor_E: np.ndarray) -> None:
+        self.kernel = kernel
+        self.scaled, self.features = kernel.scaled(rows.points_ND, layout), response_features(rows.points_ND, layout)
+        descriptor_NE = rows.descriptor_TE[rows.task_N]
+        self.nearness_N = kernel.near * _nearness(descriptor_NE, descriptor_E[None], kernel)[:, 0]
+        base, response = matern(self.scaled, self.scaled), self.features @ self.features.T
+        same = rows.task_N[:, None] == rows.task_N[None]
+        own = kernel.own * matern(self.scaled, self.scaled, kernel.own_zoom) + kernel.own_response * response + kernel.level
+        covariance = kernel.shared * base + kernel.response * response + same * own
+        if kernel.near:
+            nearness_NN = kernel.near * _nearness(descriptor_NE, descriptor_NE, kernel)
+            covariance = covariance + nearness_NN * (base + NEAR_RESPONSE * response)
+        self.factor = cholesky(covariance + np.diag(rows.variance_N + kernel.noise + JITTER), lower=True)
+        self.surprise = solve_triangular(self.factor, rows.z_N - kernel.mean, lower=True)
+
+    def seen_from(self, scaled: np.ndarray, features: np.ndarray) -> np.ndarray:
+        base, response = matern(self.scaled, scaled), self.features @ features.T
+        cross = self.kernel.shared * base + self.kernel.response * response
+        if self.kernel.near:
+            cross = cross + self.nearness_N[:, None] * (base + NEAR_RESPONSE * response)
+        return np.asarray(solve_triangular(self.factor, cross, lower=True))
+
+
+def _nearness(left_NE: np.ndarray, right_ME: np.ndarray, kernel: Kernel) -> np.ndarray:
+    square = ((left_NE[:, None] - right_ME[None]) ** 2).sum(-1)
+    return np.asarray(np.exp(-0.5 * square / kernel.near_reach**2))
+
+
+@dataclass(frozen=True)
+class Belief:
+    """Mean and standard deviation of z at every place."""
+
+    mean: np.ndarray
+    deviation: np.ndarray
+
+
+def believe(places: Places, seen: np.ndarray, z: np.ndarray, variance: np.ndarray, wanted: np.ndarray) -> Belief:
+    """The belief at the places ``wanted`` after observations ``z`` with ``variance`` at the places ``seen``."""
+    prior = np.diag(places.covariance)[wanted]
+    if not len(seen):
+        return Belief(places.mean[wanted], np.sqrt(np.maximum(prior, JITTER)))
+    factor = cholesky(places.covariance[np.ix_(seen, seen)] + np.diag(variance + places.kernel.noise), lower=True)
+    gain = solve_triangular(factor, places.covariance[np.ix_(seen, wanted)], lower=True)
+    surprise = solve_triangular(factor, z - places.mean[seen], lower=True)
+    return Belief(places.mean[wanted] + gain.T @ surprise, np.sqrt(np.maximum(prior - (gain**2).sum(0), JITTER)))
+
+
+def log_evidence(places: Places, seen: np.ndarray, z_GN: np.ndarray, variance_GN: np.ndarray) -> np.ndarray:
+    """Log marginal likelihood of several readings of the same observations, up to a constant."""
+    covariance = places.covariance[np.ix_(seen, seen)][None] + _diagonals(variance_GN + places.kernel.noise)
+    factor = np.linalg.cholesky(covariance)
+    surprise = np.linalg.solve(factor, (z_GN - places.mean[seen])[:, :, None])[:, :, 0]
+    return np.asarray(-0.5 * (surprise**2).sum(1) - np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(1))
+
+
+def _diagonals(values_GN: np.ndarray) -> np.ndarray:
+    groups, size = values_GN.shape
+    made = np.zeros((groups, size, size))
+    made[:, np.arange(size), np.arange(size)] = values_GN
+    return made

@@ -1,0 +1,164 @@
+"""The meta-selector: contracts, what history is worth, what misleading history costs, and theta as data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from metasearch import catalog
+from metasearch.core.archive import Archive, PastTask
+from metasearch.core.event import Action, Judged, Proposed
+from metasearch.core.history import History
+from metasearch.core.protocols import Scheduler, Searcher
+from metasearch.core.rng import derive
+from metasearch.core.space import Space
+from metasearch.meta.features import layout_of
+from metasearch.meta.selector import GUARD, HISTORY, META, Selector
+from metasearch.meta.theta import Theta
+from metasearch.search.asha import Asha
+from metasearch.search.random import Random
+from metasearch.testing.contract import SchedulerContract, SearcherContract, check_decisions, make_sweep, run_sweep
+from metasearch.testing.curves import BowlCurves, Breaking, Diverging, bowl
+from metasearch.testing.spaces import CONDITIONAL, PLAIN, SPACES
+from tests.meta.archives import bowls
+
+EMPTY = Archive()
+
+
+def learned(archive: Archive) -> Selector:
+    rng = derive(0, "learn")
+    return META.build(META.learn(META.init(rng), archive, rng))
+
+
+def backwards(archive: Archive) -> Archive:
+    """The same configs, but whoever was best has the curve of whoever was worst."""
+    return Archive(tuple(replace(task, trials=_backwards(task)) for task in archive))
+
+
+def _backwards(task: PastTask) -> tuple:
+    ranked = sorted(task.trials, key=lambda trial: trial.lowest)
+    return tuple(
+        replace(trial, steps=other.steps, losses=other.losses, costs=other.costs)
+        for trial, other in zip(ranked, reversed(ranked), strict=True)
+    )
+
+
+KNOWN = bowls(CONDITIONAL, tasks=3)
+WITH, WITHOUT = learned(KNOWN), learned(EMPTY)
+
+
+@pytest.mark.parametrize("selector", [WITHOUT, WITH], ids=["nothing known", "bowls known"])
+class TestAsASearcher(SearcherContract):
+    @pytest.fixture
+    def searcher(self, selector: Selector) -> Searcher:
+        return selector
+
+
+@pytest.mark.parametrize("selector", [WITHOUT, WITH], ids=["nothing known", "bowls known"])
+class TestAsAScheduler(SchedulerContract):
+    @pytest.fixture
+    def scheduler(self, selector: Selector) -> Scheduler:
+        return selector
+
+
+def swept(selector: Selector, space: Space = CONDITIONAL, seed: int = 0, trials: int = 10, workers: int = 1) -> History:
+    sweep = make_sweep(space, trials=trials).amended(seed=seed)
+    return History.fold(run_sweep(sweep, selector, selector, BowlCurves(), workers))
+
+
+def mean_regret(selector: Selector, space: Space = CONDITIONAL, trials: int = 10) -> float:
+    """Of the config that would be handed over, over several seeds."""
+    ends = [swept(selector, space, seed, trials) for seed in range(6)]
+    return float(np.mean([bowl(space, history.best.config) for history in ends if history.best is not None]))
+
+
+def test_it_is_known_by_its_name() -> None:
+    assert "meta" in catalog.metas() and catalog.load_meta("meta") is META
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("selector", [WITHOUT, WITH], ids=["nothing known", "bowls known"])
+def test_both_faces_together_decide_the_same_when_resumed(selector: Selector, workers: int) -> None:
+    curves = Breaking(Diverging(BowlCurves(noise=0.05), 0.2), 0.05)
+    check_decisions(run_sweep(make_sweep(trials=15), selector, selector, curves, workers), selector, selector)
+
+
+def test_history_makes_the_first_proposals_better() -> None:
+    firsts = [swept(WITH, seed=seed, trials=1).trials[0].config for seed in range(5)]
+    drawn = [CONDITIONAL.sample(np.random.default_rng(seed)) for seed in range(200)]
+    assert np.mean([bowl(CONDITIONAL, config) for config in firsts]) < np.quantile([bowl(CONDITIONAL, c) for c in drawn], 0.1)
+
+
+def test_history_shortens_a_sweep() -> None:
+    assert mean_regret(WITH, trials=5) < 0.6 * mean_regret(WITHOUT, trials=5)
+
+
+def test_without_history_it_is_better_than_random_search_with_asha() -> None:
+    budget = replace(make_sweep(PLAIN, trials=None), budget=replace(make_sweep().budget, trials=None, steps=1000))
+    ours, theirs = [], []
+    for seed in range(8):
+        sweep = budget.amended(seed=seed)
+        for found, searcher, scheduler in ((ours, WITHOUT, WITHOUT), (theirs, Random(), Asha())):
+            history = History.fold(run_sweep(sweep, searcher, scheduler, BowlCurves(), workers=1))
+            assert history.best is not None
+            found.append(bowl(PLAIN, history.best.config))
+    assert np.mean(ours) < np.mean(theirs)
+
+
+def test_misleading_history_loses_its_say() -> None:
+    misled, helped = learned(backwards(KNOWN)), WITH
+    said = [selector.explain(swept(selector, trials=24, workers=2))["say_of_history"] for selector in (misled, helped)]
+    assert said[0] < 0.35 < 0.5 < said[1]
+
+
+def test_the_guard_takes_part_and_is_named() -> None:
+    history = swept(WITH, trials=24)
+    origins = [trial.origin for trial in history]
+    assert HISTORY in origins and GUARD in origins
+    explained = WITH.explain(history)
+    assert explained["past_tasks"] == 3 and explained["trials"][GUARD] == origins.count(GUARD)
+
+
+def test_every_pause_is_for_something_that_starts_next() -> None:
+    """With one worker, what a judgement paused for is what runs next, not the same trial again."""
+    facts = run_sweep(make_sweep(trials=12), WITH, WITH, BowlCurves(), workers=1)
+    for fact, following in zip(facts, facts[1:], strict=False):
+        if isinstance(fact, Judged) and fact.action is Action.PAUSE and not isinstance(following, Proposed):
+            assert getattr(following, "trial", None) != fact.trial
+
+
+def test_trials_without_hope_are_not_trained_to_the_end() -> None:
+    history = swept(WITHOUT, trials=30)
+    assert history.steps_spent < 0.6 * 30 * 100
+    assert history.best is not None and history.best.step == 100
+
+
+def test_theta_is_data() -> None:
+    arrays, plain = WITH.theta.pack()
+    again = Theta.unpack(arrays, plain)
+    assert again.pack()[1] == plain
+    same = [run_sweep(make_sweep(trials=8), s, s, BowlCurves(), 1) for s in (WITH, Selector(again))]
+    assert same[0] == same[1]
+
+
+def test_spaces_that_share_little_with_the_past_still_work() -> None:
+    for name, space in SPACES.items():
+        assert len(swept(WITH, space, trials=4)) > 0, name
+
+
+def test_tasks_with_hardly_a_result_teach_nothing() -> None:
+    task = KNOWN.tasks[0]
+    assert META.learn(Theta(), Archive((replace(task, trials=task.trials[:2]),)), derive(0, "x")).results == ()
+
+
+def test_present_absent_and_unknown_are_three_things() -> None:
+    layout = layout_of([{"lr": -3.0, "beta": 1.0}, {"lr": -1.0}])
+    present, absent, unknown = (
+        layout.point({"lr": -2.0, "beta": 1.0}),
+        layout.point({"lr": -2.0}),
+        layout.point({"lr": -2.0}, known=["lr"]),
+    )
+    apart = [float(np.linalg.norm(a - b)) for a, b in ((present, absent), (absent, unknown), (present, unknown))]
+    assert apart[0] > 0 and apart[1] > 0 and apart[2] < apart[1]
