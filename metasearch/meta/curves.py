@@ -9,7 +9,7 @@ Gaussian observation for the surrogate.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +19,8 @@ AGES = np.array([0.02, 0.04, 0.06, 0.08, 0.1, 0.14, 0.2, 0.28, 0.4, 0.55, 0.75])
 
 MOST_AT_AN_AGE = 160
 NEAR_VALUE, NEAR_GAIN = 0.12, 0.08
+MOST_LEFT_OUT, MOST_DOUBT = 10, 4.0
+NINETY = 1.645
 FLOOR = 0.015
 """Standard deviation of an end that is all but seen."""
 
@@ -40,10 +42,15 @@ def in_units(losses: np.ndarray, location: float | np.ndarray, scale: float | np
 
 @dataclass(frozen=True)
 class Book:
-    """At each of ``AGES`` the curves seen there: columns value, gain, end. ``synthetic``: no task has been seen yet."""
+    """At each of ``AGES`` the curves seen there: columns value, gain, end. ``synthetic``: no task has been seen yet.
+
+    ``doubt``: at each age, by how much variances are raised, so that curves of one task are foretold from those of the others with
+    as much certainty as is claimed.
+    """
 
     at: tuple[np.ndarray, ...]
     ends: np.ndarray
+    doubt: np.ndarray = field(default_factory=lambda: np.ones(len(AGES)))
     synthetic: bool = False
 
     @cached_property
@@ -61,6 +68,7 @@ class Book:
             here = cell_N == cell
             if len(self.at[cell]):
                 mean_N[here], variance_N[here] = _alike(self.at[cell], value_N[here], gain_N[here])
+                variance_N[here] *= self.doubt[cell]
         if self.synthetic:
             variance_N = variance_N + (0.25 * (1.0 - np.minimum(age_N, 1.0))) ** 2
         return self._by_itself(mean_N, variance_N)
@@ -100,7 +108,7 @@ def book_of(curves: Sequence[Curve], *, synthetic: bool = False) -> Book:
                 half = max(int(np.searchsorted(ages, age / 2 + 1e-9)) - 1, 0)
                 now, before = levelled(best[[point, half]])
                 at[cell].append((float(now), float(now - before), end))
-    return Book(tuple(_thinned(rows) for rows in at), np.array([end for _, _, end in curves]), synthetic)
+    return Book(tuple(_thinned(rows) for rows in at), np.array([end for _, _, end in curves]), synthetic=synthetic)
 
 
 def _thinned(rows: Sequence[tuple[float, float, float]]) -> np.ndarray:
@@ -128,9 +136,25 @@ def synthetic_book(curves: int = 400) -> Book:
     return book_of(made, synthetic=True)
 
 
+def book_of_tasks(tasks: Sequence[Sequence[Curve]]) -> Book:
+    """The book of several tasks' curves, with the doubt that leaving one of them out teaches."""
+    whole = book_of([curve for task in tasks for curve in task])
+    if len(tasks) < 2:
+        return whole
+    off: list[list[np.ndarray]] = [[] for _ in AGES]
+    for left_out in np.linspace(0, len(tasks) - 1, min(len(tasks), MOST_LEFT_OUT)).astype(int):
+        others = book_of([curve for k, task in enumerate(tasks) if k != left_out for curve in task])
+        for cell, seen_K3 in enumerate(book_of(tasks[left_out]).at):
+            if len(others.at[cell]) and len(seen_K3):
+                mean_K, variance_K = _alike(others.at[cell], seen_K3[:, 0], seen_K3[:, 1])
+                off[cell].append(np.abs(seen_K3[:, 2] - mean_K) / np.sqrt(variance_K))
+    ninth = [float(np.quantile(np.concatenate(ratios), 0.9)) / NINETY if ratios else 1.0 for ratios in off]
+    return replace(whole, doubt=np.clip(np.array(ninth), 1.0, MOST_DOUBT) ** 2)
+
+
 def pack(book: Book) -> Mapping[str, np.ndarray]:
-    return {"book/ends": book.ends, **{f"book/at/{cell}": table for cell, table in enumerate(book.at)}}
+    return {"book/ends": book.ends, "book/doubt": book.doubt, **{f"book/at/{cell}": table for cell, table in enumerate(book.at)}}
 
 
 def unpack(arrays: Mapping[str, np.ndarray]) -> Book:
-    return Book(tuple(arrays[f"book/at/{cell}"] for cell in range(len(AGES))), arrays["book/ends"])
+    return Book(tuple(arrays[f"book/at/{cell}"] for cell in range(len(AGES))), arrays["book/ends"], arrays["book/doubt"])

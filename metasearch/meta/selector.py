@@ -39,6 +39,7 @@ HISTORY, PLAIN, GUARD = "history", "plain", "guard"
 
 PERSIST = 0.7
 PERSIST_EARLY = 0.3
+PROMISING = 0.3
 GUARD_SHARE = 0.12
 """Of what was spent, this much goes to the guard while it has fewer than ``GUARD_TRIALS``."""
 
@@ -139,6 +140,19 @@ def _by_origin(history: History) -> tuple[list[TrialId], list[TrialId]]:
     return ours, [trial.number for trial in history if trial.origin == GUARD and trial.steps]
 
 
+def belief_on_ends(selector: Selector, history: History) -> tuple[Belief, float, float, float]:
+    """What is believed of the end of every trial that has reported, in units of the task; these; and the variance of noise."""
+    ground = selector._ground(history)
+    decision = _Decision(selector, history, ground, np.zeros(len(history), bool), derive(0), may_begin=False)
+    rows = decision._rows()
+    learned = len(ground.places) > 1
+    seen = ground.at([history[int(number)].config for number in rows])
+    places = ground.places[-1]
+    location, scale = decision._learned_units(places, rows, seen) if learned else decision._plain_units()
+    z, variance, _ = decision._readings(rows, location, scale)
+    return believe(places, seen, z, variance, seen), location, scale, places.kernel.noise
+
+
 class _Decision:
     """One choice, from what is known at one moment."""
 
@@ -211,7 +225,7 @@ class _Decision:
         belief, best = self._belief(waiting, learned=True)
         going, fresh = belief.mean[: len(waiting)], belief.mean[len(waiting) :]
         persist = PERSIST if len(self.begun) >= 3 else PERSIST_EARLY
-        if len(waiting) and (not len(fresh) or self.rng.random() < persist):
+        if len(waiting) and (not len(fresh) or (going.max() > PROMISING and self.rng.random() < persist)):
             return self._go_on(int(waiting[int(np.argmax(going))]))
         gain = (belief.mean - best - 1e-3) / belief.deviation
         improvement = belief.deviation * (gain * ndtr(gain) + np.exp(-0.5 * gain**2) / math.sqrt(2 * math.pi))

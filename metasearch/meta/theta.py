@@ -26,6 +26,7 @@ LEARNING_RATES = frozenset({"lr", "learning_rate", "initial_lr"})
 """Parameters whose length scales are known to be short, before anything is learned."""
 
 BEST_OF_A_TASK = 3
+FEWEST_CURVES = 20
 
 
 @dataclass(frozen=True)
@@ -216,13 +217,15 @@ def _fitted(
         (a - shift * b, b * math.exp(log_scale))
         for (a, b), shift, log_scale in zip(first, fitted.shift_T.tolist(), fitted.log_scale_T.tolist(), strict=True)
     ]
-    known_curves = [curve for task, (a, b) in zip(tasks, units, strict=True) for curve in _curves(task, a, b)]
+    seen = [list(_curves(task, location, scale)) for task, (location, scale) in zip(tasks, units, strict=True)]
+    enough = sum(map(len, seen)) >= FEWEST_CURVES
+    book = curves.book_of_tasks([task for task in seen if task]) if enough else curves.synthetic_book()
     return replace(
         draft,
         kernel=fitted.kernel,
         results=_results(chosen, units),
         units=_expected_units(tasks, units),
-        book=curves.book_of(known_curves) if len(known_curves) >= 20 else curves.synthetic_book(),
+        book=book,
     )
 
 

@@ -1,0 +1,100 @@
+"""What remembering is worth in real training: sweeps over one corpus after another, each knowing all before it.
+
+    python experiments/consecutive_sweeps.py --store /tmp/consecutive
+
+On every corpus two sweeps of equal budget run on Ray Tune: TPE with ASHA, in a store of its own, and the meta-selector, in a store
+that fills up. Printed is, for every corpus, what both found and the share of TPE + ASHA's tokens after which the meta-selector was
+as good as TPE + ASHA at its end. Run again with the same store it goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+from metasearch.core.event import Reported
+from metasearch.store.archive import Store
+from metasearch.sweep.file import SweepFile
+from metasearch.sweep.run import launch_or_resume
+
+CORPORA = "comments,ast_dumps,language_reference,bytecode,stdlib_code,docstrings"
+SPACE = {
+    "model": ["lstm", "gru", "transformer"],
+    "optimizer": ["adamw", "lion", "sgd"],
+    "schedule": ["constant", "cosine", "warmup_stable_decay"],
+    "clipping": ["none", "norm"],
+    "width": {"int": [32, 128], "log": True},
+    "depth": {"int": [1, 2]},
+    "batch_size": {"int": [4, 16], "log": True},
+    "lr": "search",
+    "weight_decay": "search",
+    "dropout": {"float": [0.0, 0.2]},
+}
+METHODS = {"tpe": {"searcher": "tpe", "scheduler": "asha"}, "meta": {"searcher": "meta", "scheduler": "meta"}}
+TRIAL_TOKENS, REPORTS = 120_000, 8
+
+Trajectory = list[tuple[int, float]]
+"""Tokens spent by the whole sweep, and the lowest bits per byte so far."""
+
+
+def sweep_file(corpus: str, method: str, trainings: int, seed: int) -> SweepFile:
+    return SweepFile(
+        name=f"{method}-{corpus.replace('/', '-').replace(':', '-')}",
+        task={"corpus": corpus, "tokenizer": "byte"},
+        space=SPACE,
+        unlisted="default",
+        search=METHODS[method],
+        budget={"tokens": trainings * TRIAL_TOKENS},
+        trial={"tokens": TRIAL_TOKENS, "reports": REPORTS},
+        resources={"cpu": 1},
+        seed=seed,
+    )
+
+
+def trajectory(store: Store, sweep: str) -> Trajectory:
+    spent, best, steps, points = 0, math.inf, {}, []
+    for fact in store.facts(sweep):
+        if isinstance(fact, Reported) and fact.step > steps.get(fact.trial, 0):
+            spent += fact.step - steps.get(fact.trial, 0)
+            steps[fact.trial] = fact.step
+            best = min(best, fact.loss) if math.isfinite(fact.loss) else best
+            points.append((spent, best))
+    return points
+
+
+def share_needed(ours: Trajectory, theirs: Trajectory) -> float:
+    """Of their tokens, those that we needed to be as good as they were at their end; infinite if we never were."""
+    spent, goal = theirs[-1]
+    return next((tokens / spent for tokens, best in ours if best <= goal), math.inf)
+
+
+def run(corpora: Sequence[str], folder: Path, trainings: int, seed: int) -> None:
+    shares = []
+    print("| corpus | TPE + ASHA, bits per byte | meta-selector | share of tokens to TPE + ASHA's end |\n|---|---|---|---|")
+    for corpus in corpora:
+        found = {}
+        for method in METHODS:
+            store, file = Store(folder / method), sweep_file(corpus, method, trainings, seed)
+            launch_or_resume(file, store)
+            found[method] = trajectory(store, file.name)
+        shares.append(share_needed(found["meta"], found["tpe"]))
+        print(f"| {corpus} | {found['tpe'][-1][1]:.4f} | {found['meta'][-1][1]:.4f} | {shares[-1]:.2f} |", flush=True)
+    print(f"\nmedian share over the last three: {statistics.median(shares[-3:]):.2f}; over all: {statistics.median(shares):.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Consecutive sweeps over different corpora, with and without memory.")
+    parser.add_argument("--store", type=Path, required=True, help="folder for both stores")
+    parser.add_argument("--corpora", default=CORPORA, help="with commas between; names without a scheme are CPython's texts")
+    parser.add_argument("--trainings", type=int, default=20, help="budget of every sweep, in full trainings")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    corpora = [name if "/" in name or ":" in name else f"cpython/{name}" for name in asked.corpora.split(",")]
+    run(corpora, asked.store, asked.trainings, asked.seed)
+
+
+if __name__ == "__main__":
+    main()
