@@ -37,6 +37,9 @@ ROOMS = {
 STRATEGY_ROOMS = {"model": "models", "optimizer": "optimizers", "schedule": "schedules", "clipping": "clipping", "init": "inits"}
 """Which room holds the options of each part of a strategy."""
 
+LEARNED = {"meta": "selector"}
+"""Learned algorithms that a sweep file may ask for, as searcher and scheduler in one, and the part whose theta they need."""
+
 
 def names(room: str) -> list[str]:
     """Every plug-in of a room, sorted. Files that start with an underscore are not plug-ins."""
@@ -91,6 +94,11 @@ def load_meta(name: str) -> Meta[Any, Archive, Any]:
     return cast(Meta[Any, Archive, Any], load("meta", file).META)
 
 
+def name_of(spec: str | Mapping[str, Any]) -> str:
+    """The name in ``"tpe"`` or ``{"name": "tpe", option: value}``; empty if there is none."""
+    return spec if isinstance(spec, str) else str(spec.get("name", ""))
+
+
 def corpus_kinds() -> dict[str, Any]:
     """Every kind of corpus by its scheme, own ones included, as ``metasearch.corpora.load`` wants them."""
     return {name: load("corpora", name) for name in names("corpora")}
@@ -114,8 +122,13 @@ def _public_name(file: str) -> str | None:
 def _build(attribute: str, noun: str, known: list[str], spec: str | Mapping[str, Any]) -> Any:
     options = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = str(options.pop("name", ""))
+    if name in LEARNED:
+        raise UserError(
+            f"{name} needs what it learned from the sweeps of a store, and here there is no store to learn from. "
+            f"Ask for it in a sweep file (searcher: {name}, scheduler: {name}), or in metasearch simulate with --sources."
+        )
     if name not in known:
-        raise UserError(f'There is no {noun} "{name}".{did_you_mean(name, known)}')
+        raise UserError(f'There is no {noun} "{name}".{did_you_mean(name, [*known, *LEARNED])}')
     algorithm = getattr(load("search", name), attribute)
     faults = [
         f'it has no option "{key}".{did_you_mean(key, algorithm.__dataclass_fields__)}' for key in _unknown(algorithm, options)

@@ -10,7 +10,6 @@ from typing import Any
 
 from rich.console import Console
 
-from metasearch import catalog
 from metasearch.cli.screen import best_line, clock, count, eta, recent_errors, render, state_counts, states
 from metasearch.core.audit import audit
 from metasearch.core.budget import spending
@@ -22,6 +21,7 @@ from metasearch.core.protocols import MemoryLog
 from metasearch.core.space import Parameter
 from metasearch.core.sweep import Sweep
 from metasearch.store.archive import Store
+from metasearch.sweep.learned import algorithms, foreseen
 from metasearch.sweep.run import Outcome
 from metasearch.sweep.simulation import Replay
 
@@ -29,15 +29,15 @@ PREVIEWED = 3
 """Configs shown by a dry run."""
 
 
-def plan(sweep: Sweep) -> dict[str, Any]:
+def plan(sweep: Sweep, store: Store | None = None) -> dict[str, Any]:
     record = sweep.record()
-    return {**record, "first_configs": [dict(config) for config in first_configs(sweep)]}
+    return {**record, "first_configs": [dict(config) for config in first_configs(sweep, store)]}
 
 
-def first_configs(sweep: Sweep) -> list[Any]:
-    """What the searcher would try first, before anything is known."""
-    searcher, scheduler = catalog.build_searcher(sweep.search["searcher"]), catalog.build_scheduler(sweep.search["scheduler"])
-    engine = Engine.open(sweep, searcher, scheduler, MemoryLog(), 0.0)
+def first_configs(sweep: Sweep, store: Store | None = None) -> list[Any]:
+    """What the searcher would try first, before anything is known but the earlier sweeps of ``store``."""
+    chosen = foreseen(sweep.search, store, [sweep.name])
+    engine = Engine.open(sweep, chosen.searcher, chosen.scheduler, MemoryLog(), 0.0)
     started = [engine.ask(0.0) for _ in range(PREVIEWED)]
     return [trial.config for trial in started if trial is not None]
 
@@ -59,8 +59,8 @@ def plan_lines(sweep: Sweep) -> list[str]:
     ]
 
 
-def dry_run_lines(sweep: Sweep) -> list[str]:
-    configs = [f"  {json.dumps(dict(config))}" for config in first_configs(sweep)]
+def dry_run_lines(sweep: Sweep, store: Store | None = None) -> list[str]:
+    configs = [f"  {json.dumps(dict(config))}" for config in first_configs(sweep, store)]
     return [*plan_lines(sweep), "first configs", *configs, "Nothing was run."]
 
 
@@ -230,9 +230,9 @@ def _sources_lines(found: Replay) -> list[str]:
 
 
 def audit_lines(store: Store, name: str) -> tuple[list[str], bool]:
-    sweep = store.history(name).sweep
-    searcher, scheduler = catalog.build_searcher(sweep.search["searcher"]), catalog.build_scheduler(sweep.search["scheduler"])
+    history = store.history(name)
+    chosen = algorithms(history.sweep.search, store, history.adopted)
     facts = list(store.facts(name))
-    found = audit(facts, searcher, scheduler)
+    found = audit(facts, chosen.searcher, chosen.scheduler)
     lines = [f"fact {d.position}: logged {d.logged}\n  decided again: {d.decided}" for d in found]
     return [*lines, f"{len(facts)} facts, {len(found)} decisions that would not be made again."], not found

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from metasearch.cli import meta
+from metasearch.cli.options import JsonOption, StoreOption, answer, existing
 from metasearch.core.errors import UserError
 
 app = typer.Typer(
@@ -19,8 +21,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-StoreOption = Annotated[str, typer.Option("--store", envvar="METASEARCH_STORE", help="Folder or s3:// URL that holds all sweeps.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+app.add_typer(meta.app, name="meta")
+
 OverrideOption = Annotated[list[str] | None, typer.Option("--override", "-o", metavar="A.B=C", help="Change one key of the file.")]
 AddressOption = Annotated[str | None, typer.Option(help="Ray cluster: auto, host:port or ray://…; a local one if left out.")]
 CpusOption = Annotated[int | None, typer.Option(help="CPUs of the local cluster; all of this machine if left out.")]
@@ -36,7 +38,7 @@ def validate(file: FileArgument, override: OverrideOption = None, as_json: JsonO
     from metasearch.sweep.run import resolve
 
     sweep = resolve(read(file, override or ()))
-    _print(plan(sweep), ["The sweep file is valid.", *plan_lines(sweep)], as_json)
+    answer(plan(sweep), ["The sweep file is valid.", *plan_lines(sweep)], as_json)
 
 
 @app.command()
@@ -58,8 +60,10 @@ def launch(
 
     sweep_file = read(file, override or ())
     if dry_run:
+        from metasearch.store.archive import Store
+
         sweep = run.resolve(sweep_file)
-        _print(plan(sweep), dry_run_lines(sweep), as_json)
+        answer(plan(sweep, Store(store)), dry_run_lines(sweep, Store(store)), as_json)
         return
     start = run.launch_or_resume if or_resume else run.launch
     _drive(store, sweep_file.name, quiet, as_json, lambda **how: start(sweep_file, address=address, cpus=cpus, **how))
@@ -97,12 +101,15 @@ def status(
 ) -> None:
     """How a sweep stands: states, budget, the best so far, errors."""
     from metasearch.cli.describe import status_lines, status_of
+    from metasearch.cli.learned import reuse_lines, reuse_of
 
-    opened = _existing(store)
+    opened = existing(store)
     name = sweep or opened.latest()
     history = opened.history(name)
     running = opened.is_running(name)
-    _print(status_of(history, running), status_lines(history, running), as_json)
+    reuse = reuse_of(opened, history)
+    reused = [] if reuse is None else reuse_lines(reuse)
+    answer({**status_of(history, running), "reuse": reuse}, [*status_lines(history, running), *reused], as_json)
 
 
 @app.command()
@@ -110,7 +117,7 @@ def watch(sweep: Annotated[str | None, typer.Argument()] = None, store: StoreOpt
     """Follow a running sweep from any terminal that sees the store. Ctrl-C ends the watching, not the sweep."""
     from metasearch.cli.describe import follow
 
-    opened = _existing(store)
+    opened = existing(store)
     follow(opened, sweep or opened.latest())
 
 
@@ -119,7 +126,7 @@ def list_sweeps(store: StoreOption = "./store", as_json: JsonOption = False) -> 
     """All sweeps of the store."""
     from metasearch.cli.tables import emit_rows
 
-    rows = _existing(store).query("select * from sweeps order by opened").to_pylist()
+    rows = existing(store).query("select * from sweeps order by opened").to_pylist()
     columns = ("sweep", "task", "state", "trials", "best_loss", "best_strategy", "reason")
     emit_rows(rows, as_json=as_json, columns=columns)
 
@@ -133,18 +140,18 @@ def show(
     """One trial: its config, its curve, what was decided and why."""
     from metasearch.cli.describe import trial_lines, trial_of
 
-    opened = _existing(store)
+    opened = existing(store)
     name, slash, number = trial.rpartition("/")
     if not number.isdigit():
         raise UserError(f'A trial is named SWEEP/NUMBER or NUMBER, found "{trial}".')
     found = trial_of(opened, name if slash else opened.latest(), int(number))
-    _print(found, trial_lines(found), as_json)
+    answer(found, trial_lines(found), as_json)
 
 
 @app.command()
 def stop(sweep: Annotated[str, typer.Argument()], store: StoreOption = "./store") -> None:
     """Ask the driver of a sweep to end it in order; `metasearch resume` goes on later."""
-    opened = _existing(store)
+    opened = existing(store)
     opened.history(sweep)
     if not opened.is_running(sweep):
         print(f"{sweep} is not running.")
@@ -165,7 +172,7 @@ def best(
     """The best trials or strategies over all sweeps of the store."""
     from metasearch.cli.tables import emit_rows
 
-    rows = _existing(store).best(task=task, by=by, at=at, top=top).to_pylist()
+    rows = existing(store).best(task=task, by=by, at=at, top=top).to_pylist()
     hidden = {"config", "config_id", "task_id"} | {name for name in (rows[0] if rows else ()) if name.startswith("hp_")}
     emit_rows(rows, as_json=as_json, columns=[name for name in (rows[0] if rows else ()) if name not in hidden])
 
@@ -180,7 +187,7 @@ def query(
     """Ask the store anything in SQL (DuckDB, read-only)."""
     from metasearch.cli.tables import emit_csv, emit_rows
 
-    table = _existing(store).query(sql)
+    table = existing(store).query(sql)
     rows = table.to_pylist()
     if csv:
         emit_csv(rows, table.column_names)
@@ -193,7 +200,7 @@ def audit(sweep: Annotated[str, typer.Argument()], store: StoreOption = "./store
     """Make every decision of a sweep again from the facts before it, and compare."""
     from metasearch.cli.describe import audit_lines
 
-    lines, clean = audit_lines(_existing(store), sweep)
+    lines, clean = audit_lines(existing(store), sweep)
     print("\n".join(lines))
     raise typer.Exit(0 if clean else 1)
 
@@ -228,7 +235,7 @@ def simulate(
         corrupt=corrupt,
         descriptors=descriptors,
     )
-    _print(vars(found), replay_lines(found), as_json)
+    answer(vars(found), replay_lines(found), as_json)
 
 
 @app.command()
@@ -237,7 +244,7 @@ def doctor(store: StoreOption = "./store", address: AddressOption = None, as_jso
     from metasearch.cli.doctor import check_all, lines
 
     checks = check_all(store, address)
-    _print([vars(check) for check in checks], lines(checks), as_json)
+    answer([vars(check) for check in checks], lines(checks), as_json)
     raise typer.Exit(0 if all(check.ok for check in checks) else 1)
 
 
@@ -259,26 +266,8 @@ def _drive(store: str, name: str, quiet: bool, as_json: bool, run: Any) -> None:
     # Ray prints news of its own to standard output, which belongs to the answer.
     with redirect_stdout(sys.stderr), Terminal(opened, name, quiet=quiet) as terminal:
         outcome = run(store=opened, observer=terminal)
-    _print(outcome_of(outcome, name), outcome_lines(outcome, name, store), as_json)
+    answer(outcome_of(outcome, name), outcome_lines(outcome, name, store), as_json)
     raise typer.Exit(130 if outcome.reason.startswith("interrupted") else 0)
-
-
-def _existing(url: str) -> Any:
-    """The store at ``url``; a read must not make an empty one."""
-    from metasearch.store.archive import Store
-
-    if "://" not in url and not Path(url).is_dir():
-        raise UserError(f"There is no store at {url}. Launch a sweep with --store {url}, or name the store you mean.")
-    return Store(url)
-
-
-def _print(answer: Any, lines: list[str], as_json: bool) -> None:
-    from metasearch.cli.tables import emit_json
-
-    if as_json:
-        emit_json(answer)
-    else:
-        print("\n".join(lines))
 
 
 def main() -> None:

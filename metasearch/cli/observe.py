@@ -45,5 +45,8 @@ class Terminal:
             return "stopped on request" if self.store.stop_requested(self.sweep) else None
         return None
 
+    def note(self, message: str) -> None:
+        self.view.note(message)
+
     def trouble(self, message: str) -> None:
         self.view.trouble(message)

@@ -91,6 +91,9 @@ class Lines:
         line = f"[{clock(history.wall_seconds)}] {states(history)} | slots {busy}/{slots} | {spent} | {best_line(history)}"
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
+    def note(self, message: str) -> None:
+        self.trouble(message)
+
     def trouble(self, message: str) -> None:
         self.console.print(message, markup=False, highlight=False, soft_wrap=True)
 
@@ -112,6 +115,10 @@ class Screen:
     def show(self, history: History, busy: int, slots: int) -> None:
         self.live.update(render(history, busy, slots, self.message), refresh=True)
         self.message = ""
+
+    def note(self, message: str) -> None:
+        """Above the screen, where it stays."""
+        self.live.console.print(message, markup=False, highlight=False)
 
     def trouble(self, message: str) -> None:
         self.message = message

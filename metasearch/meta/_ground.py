@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from metasearch.core.config import Config, Value
-from metasearch.core.domains import Choice, Float, Int
+from metasearch.core.domains import Float, Int
 from metasearch.core.event import Fact
 from metasearch.core.history import History
 from metasearch.core.rng import derive
@@ -21,7 +21,10 @@ POOL = 256
 BLOCK = 24
 """So many trials are proposed from one pool before the next is drawn."""
 
-NEIGHBOURS, PARENTS = 10, 4
+NEIGHBOURS, PARENTS = 40, 4
+CHANGED, ALL_THE_WAY = 0.35, 0.5
+"""How probable it is that a parameter of a neighbour differs from its parent's, and then that it is simply drawn anew."""
+
 MOST_CANDIDATES = 1000
 MOST_PLACES = 2500
 
@@ -81,7 +84,7 @@ def candidates(history: History, theta: Theta, tried: frozenset[str], best: Sequ
 
 
 def neighbours(space: Space, parent: Config, seed: int) -> list[Config]:
-    """Configs like ``parent`` but for some parameters, which go part of the way to a random config's."""
+    """Configs like ``parent`` but for some parameters, which are a random config's or go part of the way there."""
     rng = derive(seed, "neighbours", parent.id)
     return [_between(space, parent, space.sample(rng), rng) for _ in range(NEIGHBOURS)]
 
@@ -90,11 +93,11 @@ def _between(space: Space, parent: Config, other: Config, rng: np.random.Generat
     values: dict[str, Value] = dict(parent)
     for parameter in space.open_parameters(parent):
         name, domain = parameter.name, parameter.domain
-        if name not in other or rng.random() > 0.4:
+        if name not in other or rng.random() > CHANGED:
             continue
-        if isinstance(domain, Float | Int):
+        if isinstance(domain, Float | Int) and rng.random() > ALL_THE_WAY:
             here, there = domain.scale.encode(float(parent[name])), domain.scale.encode(float(other[name]))
-            values[name] = domain.nearest(domain.scale.decode(here + rng.uniform(0.0, 0.4) * (there - here)))
-        elif not isinstance(domain, Choice) or rng.random() < 0.5:
+            values[name] = domain.nearest(domain.scale.decode(here + rng.uniform(0.0, 0.5) * (there - here)))
+        else:
             values[name] = other[name]
     return space.complete(values)

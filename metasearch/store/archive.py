@@ -24,6 +24,7 @@ from metasearch.store.past import read_archive, scales_of
 from metasearch.store.paths import checked_name
 from metasearch.store.segments import TornTail, list_segments, lock_path
 from metasearch.store.tables import recorded_table
+from metasearch.store.thetas import Card, KeptTheta, get_theta, put_card, put_theta, theta_cards
 from metasearch.store.views import load_view, union
 
 
@@ -142,6 +143,22 @@ class Store:
         folder = _trial_folder(sweep, trial)
         for name in self.files.names(folder):
             self.files.delete(f"{folder}/{name}")
+
+    def put_theta(self, theta: KeptTheta, card: Card) -> str:
+        """Keeps what a learned part knows, under the hash of its content, which it returns."""
+        return put_theta(self.files, theta, card)
+
+    def get_theta(self, digest: str) -> KeptTheta:
+        """Raises UserError if it is not there or damaged."""
+        return get_theta(self.files, digest)
+
+    def theta_cards(self, part: str | None = None) -> list[Card]:
+        """The cards of all thetas, or of those of one learned part, newest first."""
+        return [card for card in theta_cards(self.files) if part in (None, card.part)]
+
+    def put_card(self, card: Card) -> None:
+        """Puts it in the place of the card of the same theta."""
+        put_card(self.files, card, card.digest)
 
     def _facts(self, sweep: str, position: int = 0) -> Iterator[Fact]:
         try:

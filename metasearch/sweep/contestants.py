@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from metasearch import catalog
+from metasearch.catalog import name_of
 from metasearch.core.archive import Archive
 from metasearch.core.errors import UserError, did_you_mean
-from metasearch.core.protocols import Scheduler, Searcher
+from metasearch.core.protocols import Meta, Scheduler, Searcher
 from metasearch.core.rng import derive
 
 Spec = str | Mapping[str, Any]
@@ -45,14 +46,16 @@ class Entry:
     @staticmethod
     def of(searcher: Spec, scheduler: Spec | None) -> Entry:
         """Raises UserError for names and options that do not work."""
-        name = _name(searcher)
+        name = name_of(searcher)
         if name in WITH_RANDOM:
             if scheduler is not None and scheduler != name:
                 raise UserError(
                     f'The searcher "{name}" is random search with the scheduler {name}, but the scheduler asked for is '
-                    f'{_name(scheduler)}. Leave that out, or ask for the searcher "random".'
+                    f'{name_of(scheduler)}. Leave that out, or ask for the searcher "random".'
                 )
             return Entry("random", searcher)
+        if name in catalog.LEARNED and scheduler == searcher:
+            scheduler = None
         if scheduler is not None:
             catalog.build_scheduler(scheduler)
         if name in catalog.searchers():
@@ -67,25 +70,25 @@ class Entry:
 
     def prepared(self, archive: Archive, seed: int) -> Contestant:
         """The algorithms; a learned one has learned from ``archive``."""
-        name = _name(self.searcher)
+        name = name_of(self.searcher)
         began = time.perf_counter()
         if self.meta is None:
             searcher = catalog.build_searcher(self.searcher)
         else:
-            theta = self.meta.learn(self.meta.init(derive(seed, "init", name)), archive, derive(seed, "learn", name))
-            searcher = cast(Searcher, self.meta.build(theta))
+            searcher = cast(Searcher, self.meta.build(learned(self.meta, name, archive, seed)))
         seconds = time.perf_counter() - began
         if self.scheduler is None and hasattr(searcher, "judge") and hasattr(searcher, "thaw"):
             return Contestant(searcher, cast(Scheduler, searcher), name, name, seconds, True)
         scheduler = self.scheduler or "asha"
-        return Contestant(searcher, catalog.build_scheduler(scheduler), name, _name(scheduler), seconds, self.meta is not None)
+        return Contestant(searcher, catalog.build_scheduler(scheduler), name, name_of(scheduler), seconds, self.meta is not None)
+
+
+def learned(meta: Meta[Any, Archive, Any], name: str, archive: Archive, seed: int) -> Any:
+    """The theta that ``archive`` teaches; the same one for the same seed."""
+    return meta.learn(meta.init(derive(seed, "init", name)), archive, derive(seed, "learn", name))
 
 
 def _fitting(searcher: str) -> str:
     if searcher in _IN_FULL:
         return "fifo"
     return searcher if searcher in catalog.schedulers() else "asha"
-
-
-def _name(spec: Spec) -> str:
-    return spec if isinstance(spec, str) else str(spec.get("name", ""))

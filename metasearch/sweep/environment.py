@@ -25,6 +25,11 @@ def describe() -> dict[str, Any]:
     }
 
 
+def own_version() -> str:
+    """The version of metasearch itself; empty if it is not installed."""
+    return _version("metasearch") or ""
+
+
 def _version(package: str) -> str | None:
     try:
         return version(package)

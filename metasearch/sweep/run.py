@@ -21,7 +21,7 @@ from metasearch.store.archive import Store
 from metasearch.store.files import StoreUnavailable
 from metasearch.store.log import SegmentLog
 from metasearch.store.patience import PatientLog
-from metasearch.sweep import environment
+from metasearch.sweep import environment, learned
 from metasearch.sweep.file import SweepFile
 
 AMENDABLE = ("budget", "resources", "trial.max_failures", "trial.silence", "trial.keep")
@@ -38,6 +38,10 @@ class Observer(Protocol):
         """Called several times a second; may answer with a reason to end the sweep now."""
         ...
 
+    def note(self, message: str) -> None:
+        """What the sweep does before its first trial, if that takes a while."""
+        ...
+
     def trouble(self, message: str) -> None:
         """The store does not answer, answers again, or held something that had to be set aside."""
         ...
@@ -47,6 +51,9 @@ class Quiet:
     """An observer that shows nothing."""
 
     def tick(self, history: History, busy: int, slots: int) -> str | None:
+        return None
+
+    def note(self, message: str) -> None:
         return None
 
     def trouble(self, message: str) -> None:
@@ -94,11 +101,9 @@ class Outcome:
 def resolve(file: SweepFile) -> Sweep:
     """The sweep a file asks for, its corpus loaded and described. Raises UserError with every fault that can be found."""
     faults: list[str] = []
+    search = {"searcher": file.search.searcher, "scheduler": file.search.scheduler}
     with _collecting(faults):
-        catalog.build_searcher(file.search.searcher)
-    with _collecting(faults):
-        catalog.build_scheduler(file.search.scheduler)
-    faults += _unpaired(file)
+        faults += learned.faults_of(search)
     kinds = catalog.corpus_kinds()
     faults += [f"task: {fault}" for fault in check_source(file.task.corpus, file.task.tokenizer, kinds)]
     space = None
@@ -114,20 +119,10 @@ def resolve(file: SweepFile) -> Sweep:
         space=space,
         horizon=file.trial.tokens,
         reports=file.trial.reports,
-        search={"searcher": file.search.searcher, "scheduler": file.search.scheduler},
+        search=search,
         settings={"file": file.model_dump(mode="json")},
         seed=file.seed,
         **_amendable(file),
-    )
-
-
-def _unpaired(file: SweepFile) -> list[str]:
-    """Population based training is searcher and scheduler in one: both places must ask for the same."""
-    asked = (file.search.searcher, file.search.scheduler)
-    names = {spec if isinstance(spec, str) else spec.get("name") for spec in asked}
-    wrong = "pbt" in names and asked[0] != asked[1]
-    return (
-        [f"search: pbt is searcher and scheduler in one: write the same in both, found {asked[0]} and {asked[1]}"] if wrong else []
     )
 
 
@@ -166,7 +161,8 @@ def launch(
                 f"The store {store.url} already has a sweep {file.name}. "
                 f"Go on with it: metasearch resume {file.name} --store {store.url}; or give this one another name: -o name=…"
             )
-        return _run(sweep, store, log, observer or Quiet(), address, cpus, make_runner)
+        outcome = _run(sweep, store, log, observer or Quiet(), address, cpus, make_runner)
+    return _learned_from(outcome, store, observer or Quiet())
 
 
 def launch_or_resume(file: SweepFile, store: str | Store = "./store", **how: Any) -> Outcome:
@@ -198,9 +194,17 @@ def resume(
         if not isinstance(opened, Opened):
             known = ", ".join(store.sweeps()) or "none"
             raise UserError(f"The store {store.url} has no sweep {name}. Sweeps there: {known}.")
-        before = History.fold(log.read()).sweep
-        after = _amended(before, file, trials)
-        return _run(after, store, log, observer or Quiet(), address, cpus, make_runner, before)
+        before = History.fold(log.read())
+        after = _amended(before.sweep, file, trials)
+        outcome = _run(after, store, log, observer or Quiet(), address, cpus, make_runner, before)
+    return _learned_from(outcome, store, observer or Quiet())
+
+
+def _learned_from(outcome: Outcome, store: Store, observer: Observer) -> Outcome:
+    """The outcome, once the store knows what it teaches. Whoever interrupted a sweep does not want to wait for that."""
+    if not outcome.reason.startswith("interrupted"):
+        learned.refresh(store, outcome.history.sweep.search, observer.trouble)
+    return outcome
 
 
 def _amended(before: Sweep, file: SweepFile | None, trials: str | None) -> Sweep:
@@ -262,28 +266,29 @@ def _run(
     address: str | None,
     cpus: int | None,
     make_runner: RunnerFactory | None,
-    before: Sweep | None = None,
+    before: History | None = None,
 ) -> Outcome:
-    """Runs ``sweep`` on a cluster; ``before`` is what it was, if it is resumed."""
-    if before == sweep:
-        history = History.fold(log.read())
-        if history.closed is not None and not _resumable(history):
-            return Outcome(f"nothing left to do ({history.closed})", history)
+    """Runs ``sweep`` on a cluster; ``before`` is how it stood, if it is resumed."""
+    if before is not None and before.sweep == sweep and before.closed is not None and not _resumable(before):
+        return Outcome(f"nothing left to do ({before.closed})", before)
     import torch
 
     from metasearch.backends import tune
     from metasearch.training.runner import LanguageModelRunner
 
     torch.set_num_threads(1)  # a searcher that spins on every CPU would take them from the trials
-    searcher = catalog.build_searcher(sweep.search["searcher"])
-    scheduler = catalog.build_scheduler(sweep.search["scheduler"])
+    chosen = learned.begun(sweep, store, {} if before is None else before.adopted, observer.note)
     with tune.cluster(address, cpus):
         ran_under = environment.describe() | {"cluster": tune.describe_cluster()["resources"]}
-        engine = Engine.open(sweep, searcher, scheduler, PatientLog(log, observer.trouble), time.time(), ran_under)
+        patient = PatientLog(log, observer.trouble)
+        engine = Engine.open(sweep, chosen.searcher, chosen.scheduler, patient, time.time(), ran_under)
+        for part, digest in chosen.digests.items():
+            if part not in engine.history.adopted:
+                engine.adopt(part, digest, time.time())
         if before is not None:
             engine.resume(time.time(), ran_under)
-        if before is not None and before != sweep:
-            engine.amend(sweep, differences(before.record(), sweep.record()), time.time())
+        if before is not None and before.sweep != sweep:
+            engine.amend(sweep, differences(before.sweep.record(), sweep.record()), time.time())
         settings = sweep.settings.get("file", {})
         reason = tune.run(
             engine,

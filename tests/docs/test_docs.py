@@ -16,7 +16,16 @@ from metasearch.cli.main import app
 from metasearch.sweep.file import BudgetSection
 from tests.docs.reading import DOCS, PAGES, ROOT, anchors, blocks, executed, links, named_blocks, page, prose, rows, section
 
-COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+def commands(group: Any, prefix: str = "") -> dict[str, Any]:
+    """Every command by its words; those of a group follow its name."""
+    found: dict[str, Any] = {}
+    for name, command in group.commands.items():
+        found |= commands(command, f"{prefix}{name} ") if hasattr(command, "commands") else {f"{prefix}{name}": command}
+    return found
+
+
+COMMANDS = commands(typer.main.get_command(app))
 COMMAND_LINE = page("docs/command-line.md")
 
 
@@ -32,7 +41,14 @@ def test_every_command_is_described_with_exactly_its_options(command: str) -> No
 def test_exactly_the_commands_that_exist_are_listed() -> None:
     described = [line.strip("#` ") for line in COMMAND_LINE.splitlines() if line.startswith("### `")]
     assert sorted(described) == sorted(COMMANDS)
-    assert {cells[0].split()[1] for cells in rows(page("README.md")) if cells[0].startswith("metasearch ")} == set(COMMANDS)
+    shown = [shlex.split(cells[0])[1:] for cells in rows(page("README.md")) if cells[0].startswith("metasearch ")]
+    assert {called(words)[0] for words in shown} == set(COMMANDS)
+
+
+def called(words: list[str]) -> tuple[str, list[str]]:
+    """The command that a line's words begin with, and the rest of them."""
+    count = 1 if words[0] in COMMANDS else 2
+    return " ".join(words[:count]), words[count:]
 
 
 @pytest.mark.parametrize("name", ["README.md", *(f"docs/{path.name}" for path in sorted(DOCS.glob("*.md")))])
@@ -41,7 +57,8 @@ def test_every_shown_command_line_can_be_parsed(name: str) -> None:
         words = shlex.split(line, comments=True) if line.startswith("metasearch ") else []
         words = words[: words.index(">")] if ">" in words else words
         if words:
-            COMMANDS[words[1]].make_context(words[1], words[2:])
+            name, arguments = called(words[1:])
+            COMMANDS[name].make_context(name, arguments)
 
 
 def test_the_python_of_the_readme_fits_the_interface(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

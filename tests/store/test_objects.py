@@ -10,6 +10,7 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from metasearch.store import Store, StoreUnavailable
 from metasearch.store.log import read_facts
 from metasearch.store.patience import PatientLog
 from tests.store.strategies import same, whole_sweep
+from tests.store.test_thetas import CARD, THETA
 
 ROOT = Path(__file__).parents[2]
 SECRET = "not-a-real-secret"
@@ -171,3 +173,9 @@ def _pass_on(source: socket.socket, target: socket.socket) -> None:
         while content := source.recv(65536):
             target.sendall(content)
         target.shutdown(socket.SHUT_WR)
+
+
+def test_thetas_and_their_cards_are_kept(url: str) -> None:
+    digest = Store(url).put_theta(THETA, CARD)
+    assert Store(url).get_theta(digest).digest == digest
+    assert Store(url).theta_cards() == [replace(CARD, digest=digest)]

@@ -1,0 +1,32 @@
+"""What several commands share: options, and how an answer is printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from metasearch.core.errors import UserError
+
+StoreOption = Annotated[str, typer.Option("--store", envvar="METASEARCH_STORE", help="Folder or s3:// URL that holds all sweeps.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def existing(url: str) -> Any:
+    """The store at ``url``; a read must not make an empty one."""
+    from metasearch.store.archive import Store
+
+    if "://" not in url and not Path(url).is_dir():
+        raise UserError(f"There is no store at {url}. Launch a sweep with --store {url}, or name the store you mean.")
+    return Store(url)
+
+
+def answer(found: Any, lines: list[str], as_json: bool) -> None:
+    """For programs or for people."""
+    from metasearch.cli.tables import emit_json
+
+    if as_json:
+        emit_json(found)
+    else:
+        print("\n".join(lines))

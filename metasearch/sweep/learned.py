@@ -1,0 +1,192 @@
+"""Sweeps whose algorithms learned from earlier sweeps: which theta they get, when one is learned, and how it is kept.
+
+A theta is learned from every other sweep of the store when a sweep begins, kept there by its digest, and adopted by the sweep: a
+fact of its log. From then on that digest decides, in every driver and in every audit, whatever is learned later.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from metasearch import catalog
+from metasearch.core.archive import Archive
+from metasearch.core.errors import UserError
+from metasearch.core.protocols import Scheduler, Searcher
+from metasearch.core.rng import derive
+from metasearch.core.sweep import Sweep
+from metasearch.store.archive import Store
+from metasearch.store.files import StoreUnavailable
+from metasearch.store.thetas import Card, KeptTheta
+from metasearch.sweep import contestants
+from metasearch.sweep.environment import own_version
+
+Say = Callable[[str], None]
+
+BOTH = ("pbt", *catalog.LEARNED)
+"""Searcher and scheduler in one."""
+
+
+@dataclass(frozen=True)
+class Algorithms:
+    """The two that decide in a sweep. ``digests``: of the thetas they are made of, by learned part."""
+
+    searcher: Searcher
+    scheduler: Scheduler
+    digests: Mapping[str, str]
+
+
+def faults_of(search: Mapping[str, Any]) -> list[str]:
+    """Everything wrong with the algorithms that a sweep asks for."""
+    faults = _unpaired(search)
+    if learned_by(search) is not None:
+        return faults
+    for build, noun in ((catalog.build_searcher, "searcher"), (catalog.build_scheduler, "scheduler")):
+        if catalog.name_of(search[noun]) not in catalog.LEARNED:
+            try:
+                build(search[noun])
+            except UserError as error:
+                faults += error.faults or [error.message]
+    return faults
+
+
+def learned_by(search: Mapping[str, Any]) -> str | None:
+    """The learned algorithm that a sweep asks for in both places, or None."""
+    name = catalog.name_of(search.get("searcher", ""))
+    return name if name in catalog.LEARNED and search["searcher"] == search["scheduler"] else None
+
+
+def algorithms(search: Mapping[str, Any], store: Store, digests: Mapping[str, str]) -> Algorithms:
+    """The algorithms of a sweep that has adopted the thetas ``digests``. Raises UserError if one is not in the store."""
+    name = learned_by(search)
+    if name is None:
+        return Algorithms(catalog.build_searcher(search["searcher"]), catalog.build_scheduler(search["scheduler"]), {})
+    part = catalog.LEARNED[name]
+    if part not in digests:
+        raise UserError(
+            f"The log of this sweep names no theta for {name}: its driver died before. Go on with it: metasearch resume"
+        )
+    return _built(name, store.get_theta(digests[part]), digests)
+
+
+def begun(sweep: Sweep, store: Store, adopted: Mapping[str, str], note: Say) -> Algorithms:
+    """The algorithms of a sweep that is about to run: made of what it has ``adopted``, or else of what it should adopt now."""
+    name = learned_by(sweep.search)
+    if name is None or catalog.LEARNED[name] in adopted:
+        return algorithms(sweep.search, store, adopted)
+    card = prepared(store, name, [sweep.name], note)
+    note(f"{name} knows {card.trials} trials of {card.tasks} tasks (theta {card.digest[:8]}).")
+    return algorithms(sweep.search, store, {card.part: card.digest})
+
+
+def foreseen(search: Mapping[str, Any], store: Store | None, exclude: Collection[str] = ()) -> Algorithms:
+    """The algorithms that a sweep would begin with. Writes nothing. Without a store nothing was learned yet."""
+    name = learned_by(search)
+    if name is None:
+        return Algorithms(catalog.build_searcher(search["searcher"]), catalog.build_scheduler(search["scheduler"]), {})
+    archive = Archive() if store is None else store.archive(exclude=exclude)
+    known = None if store is None else _card_of(store, name, archive)
+    theta = _learned(name, archive) if store is None or known is None else store.get_theta(known.digest)
+    return _built(name, theta, {})
+
+
+def prepared(store: Store, name: str, exclude: Collection[str] = (), note: Say = lambda message: None) -> Card:
+    """The card of the theta that knows all sweeps but those in ``exclude``: one of the store's, or learned and kept now."""
+    archive = store.archive(exclude=exclude)
+    known = _card_of(store, name, archive)
+    if known is not None:
+        return known
+    if len(archive):
+        note(f"{name} learns from {archive.trials} trials of {len(archive)} tasks in {len(archive.sweeps)} sweeps.")
+    began = time.perf_counter()
+    theta = _learned(name, archive)
+    card = Card(
+        part=catalog.LEARNED[name],
+        learned_from=fingerprint(archive),
+        tasks=len(archive),
+        trials=archive.trials,
+        time=time.time(),
+        seconds=time.perf_counter() - began,
+        version=own_version(),
+    )
+    digest = store.put_theta(theta, card)
+    return replace(card, digest=digest)
+
+
+def refresh(store: Store, search: Mapping[str, Any], trouble: Say) -> None:
+    """Learns from the whole store once a sweep has ended, so that the next one begins at once. Never fails: it tells ``trouble``.
+
+    Does nothing in a store that nobody searched with a learned algorithm.
+    """
+    asked = learned_by(search)
+    try:
+        parts = {card.part for card in store.theta_cards()}
+        for name, part in catalog.LEARNED.items():
+            if name == asked or part in parts:
+                prepared(store, name)
+    except Exception as error:  # noqa: BLE001  the sweep has ended well, and nothing that comes after may spoil that
+        trouble(f"Nothing could be learned from this sweep yet: {error}. Try again: metasearch meta learn --store {store.url}")
+
+
+def fingerprint(archive: Archive) -> dict[str, dict[str, int]]:
+    """Per sweep the trials and steps that it had: with the same ones, the same would be learned."""
+    found = {sweep: {"trials": 0, "steps": 0} for sweep in archive.sweeps}
+    for trial in (trial for task in archive for trial in task.trials):
+        found[trial.sweep]["trials"] += 1
+        found[trial.sweep]["steps"] += trial.steps[-1]
+    return found
+
+
+def _card_of(store: Store, name: str, archive: Archive) -> Card | None:
+    """The newest theta that this version learned from exactly this archive, and can still read."""
+    asked, part = fingerprint(archive), catalog.LEARNED[name]
+    same = (card for card in store.theta_cards(part) if card.learned_from == asked and card.version == own_version())
+    return next((card for card in same if _readable(store, name, card.digest)), None)
+
+
+def _readable(store: Store, name: str, digest: str) -> bool:
+    try:
+        _built(name, store.get_theta(digest), {})
+    except StoreUnavailable:
+        raise
+    except UserError:
+        return False
+    return True
+
+
+def _learned(name: str, archive: Archive) -> KeptTheta:
+    """What the archive teaches. The same archive teaches the same, whoever asks."""
+    import torch
+
+    torch.set_num_threads(1)  # its matrices are small: more threads would only get into each other's way
+    meta = catalog.load_meta(name)
+    return KeptTheta(catalog.LEARNED[name], *contestants.learned(meta, name, archive, 0).pack())
+
+
+def _built(name: str, kept: KeptTheta, digests: Mapping[str, str]) -> Algorithms:
+    """Made of what was kept, never of what was just learned, so that every driver has the same to the last bit."""
+    meta = catalog.load_meta(name)
+    try:
+        theta = type(meta.init(derive(0, "init", name))).unpack(kept.arrays, kept.plain)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"The theta {kept.digest} was kept by another version of metasearch than this one ({type(error).__name__}: {error}). "
+            "Go on with that version, or launch the sweep under another name."
+        ) from error
+    selector = meta.build(theta)
+    return Algorithms(cast(Searcher, selector), cast(Scheduler, selector), digests)
+
+
+def _unpaired(search: Mapping[str, Any]) -> list[str]:
+    """Whatever is searcher and scheduler in one must be asked for in both places."""
+    asked = (search["searcher"], search["scheduler"])
+    names = [catalog.name_of(spec) for spec in asked]
+    found = next((name for name in BOTH if name in names), None)
+    if found is None:
+        return []
+    if asked[0] != asked[1]:
+        return [f"search: {found} is searcher and scheduler in one: write the same in both, found {asked[0]} and {asked[1]}"]
+    extra = set() if found == "pbt" or isinstance(asked[0], str) else asked[0].keys() - {"name"}
+    return [f"search: {found} has no options, found {', '.join(sorted(extra))}"] if extra else []
