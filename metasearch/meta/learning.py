@@ -39,10 +39,15 @@ def fit(kernel: Kernel, layout: Layout, rows: Rows, rng: np.random.Generator) ->
     """The kernel that explains ``rows`` best, starting from ``kernel``, whose values are also the medians of the priors."""
     problem = _Problem(kernel, layout, rows)
     optimizer = torch.optim.Adam(problem.unknowns.values(), lr=RATE)
-    for _ in range(STEPS):
-        optimizer.zero_grad()
-        problem.loss(_subset(rows, rng)).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # matrices this small are slower on several, and the result would depend on how many
+    try:
+        for _ in range(STEPS):
+            optimizer.zero_grad()
+            problem.loss(_subset(rows, rng)).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+    finally:
+        torch.set_num_threads(threads)
     return problem.fitted()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -124,7 +125,7 @@ def test_the_guard_takes_part_and_is_named() -> None:
 def test_every_pause_is_for_something_that_starts_next() -> None:
     """With one worker, what a judgement paused for is what runs next, not the same trial again."""
     facts = run_sweep(make_sweep(trials=12), WITH, WITH, BowlCurves(), workers=1)
-    for fact, following in zip(facts, facts[1:], strict=False):
+    for fact, following in itertools.pairwise(facts):
         if isinstance(fact, Judged) and fact.action is Action.PAUSE and not isinstance(following, Proposed):
             assert getattr(following, "trial", None) != fact.trial
 
