@@ -2,10 +2,11 @@
 
     METASEARCH_CURVES=… python experiments/benchmarks/selector.py --methods asha,tpe,portfolio,rgpe --seeds 0:10
 
-Every method searches every task of every table, with 30 random trials of each other task of that table known beforehand (none for
-``<method>-empty``). Tasks with fewer than 20 configs are sources only. Each run is one line of the results file; a run that is
-there already is not made again. Printed is the normalised regret of the best loss found at 1, 3, 5, 10 and 20 full trainings: its
-mean over tasks and seeds, and a 90 % interval from resampling tasks.
+A method is a searcher, with ``+SCHEDULER`` if it is not to get the one that fits it (``tpe+hyperband``). The searchers of others,
+in ``experiments/peers``, count if their packages are installed. Every method searches every task of every table, with 30 random
+trials of each other task of that table known beforehand (none for ``<method>-empty``). Tasks with fewer than 20 configs are sources
+only. Each run is one line of the results file; a run that is there already is not made again. Printed is the normalised regret of
+the best loss found at 1, 3, 5, 10 and 20 full trainings: its mean over tasks and seeds, and a 90 % interval from resampling tasks.
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from metasearch import catalog
 from metasearch.core.errors import UserError
 from metasearch.core.rng import derive
 from metasearch.store.tables import read_curve_table, table_tasks
+from metasearch.sweep.contestants import WITH_RANDOM, Entry
 from metasearch.sweep.simulation import Replay, normalised_regret, replay
 from metasearch.sweep.sources import read_target
 
@@ -38,14 +41,14 @@ GRID = (0.25, 0.5, 0.75, *range(1, 21))
 METHODS = "asha,hyperband,tpe,portfolio,portfolio-empty,rgpe,rgpe-empty,random"
 LEAST_CONFIGS, SOURCE_TRIALS = 20, 30
 RESAMPLED, INTERVAL = 2000, (5, 95)
-NEVER_LEARN = ("random", "sobol", "grid", "tpe", "gp", "pbt", "asha", "hyperband")
+PEERS = Path(__file__).resolve().parents[1] / "peers"
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 COLOURS = ("#3366cc", "#dc3912", "#ff9900", "#109618", "#990099", "#0099c6", "#dd4477", "#66aa00", "#b82e2e", "#316395")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run. ``sources``: whether it knows the other tasks of its table."""
+    """One run. ``sources``: whether it knows the other tasks of its table, as the last three of the others leave them."""
 
     table: str
     task: str
@@ -54,6 +57,8 @@ class Job:
     workers: int
     corrupt: str
     sources: bool
+    lacking: float = 0.0
+    shifted: bool = False
 
     @property
     def key(self) -> str:
@@ -62,6 +67,10 @@ class Job:
 
 def main() -> None:
     options = _options()
+    own = os.environ.get("METASEARCH_PLUGINS", "")
+    os.environ["METASEARCH_PLUGINS"] = os.pathsep.join([str(PEERS), *([own] if own else [])])
+    for method in options.methods.split(","):
+        Entry.of(*algorithms(method))
     folder = Path(options.curves)
     tables = options.tables.split(",") if options.tables else sorted(path.stem for path in folder.glob("*.parquet"))
     jobs = [job for table in tables for job in jobs_of(folder, table, options)]
@@ -76,8 +85,9 @@ def main() -> None:
     wanted = [(job, found[job.key]) for job in jobs if job.key in found]
     for table in tables:
         rows = [(job, record) for job, record in wanted if job.table == table]
-        print("\n".join(markdown(table, rows, options.methods.split(","))))
-    write_plots(wanted, options.methods.split(","), out.with_suffix(".html"))
+        print("\n".join(markdown(_title(table, options), rows, options.methods.split(","))))
+    titles = {table: _title(table, options) for table in tables}
+    write_plots(wanted, titles, options.methods.split(","), out.with_suffix(".html"))
 
 
 def jobs_of(folder: Path, table: str, options: argparse.Namespace) -> Iterator[Job]:
@@ -85,11 +95,20 @@ def jobs_of(folder: Path, table: str, options: argparse.Namespace) -> Iterator[J
     path = folder / f"{table}.parquet"
     tasks = table_tasks(path)
     targets = [task for task in tasks if _is_target(path, task)][: options.tasks]
+    never_learn = (*catalog.searchers(), *WITH_RANDOM)
     for seed in _numbers(options.seeds):
         for task in targets:
             for method in options.methods.split(","):
-                learns = len(tasks) > 1 and not method.endswith("-empty") and method not in NEVER_LEARN
-                yield Job(table, task, method, seed, options.workers, options.corrupt if learns else "none", learns)
+                job = Job(table, task, method, seed, options.workers, corrupt="none", sources=False)
+                learns = len(tasks) > 1 and not method.endswith("-empty") and algorithms(method)[0] not in never_learn
+                faults = {"corrupt": options.corrupt, "lacking": options.lacking, "shifted": options.shifted}
+                yield replace(job, sources=True, **faults) if learns else job
+
+
+def algorithms(method: str) -> tuple[str, str | None]:
+    """The searcher of a method, and the scheduler if it names one."""
+    searcher, _, scheduler = method.removesuffix("-empty").partition("+")
+    return searcher, scheduler or None
 
 
 def run_missing(jobs: Sequence[Job], out: Path, folder: Path, processes: int) -> None:
@@ -117,16 +136,20 @@ def run(given: tuple[Job, str]) -> tuple[Job, dict[str, Any] | str]:
     """A run's regrets and times, or why it failed."""
     job, folder = given
     path = f"{folder}/{job.table}.parquet"
+    searcher, scheduler = algorithms(job.method)
     try:
         found = replay(
             f"{path}:{job.task}",
-            searcher=job.method.removesuffix("-empty"),
+            searcher=searcher,
+            scheduler=scheduler,
             workers=job.workers,
             budget=max(BUDGETS),
             seed=job.seed,
             sources=[f"{path}:*"] if job.sources else [],
             source_trials=SOURCE_TRIALS,
             corrupt=job.corrupt,
+            lacking=job.lacking,
+            shifted=job.shifted,
         )
     except Exception as error:  # noqa: BLE001, one fault must not end hours of runs
         return job, f"{type(error).__name__}: {error}"
@@ -153,10 +176,10 @@ def results(out: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def markdown(table: str, rows: Sequence[tuple[Job, dict[str, Any]]], methods: Sequence[str]) -> list[str]:
+def markdown(title: str, rows: Sequence[tuple[Job, dict[str, Any]]], methods: Sequence[str]) -> list[str]:
     """Mean regret with its interval for every method; seconds are those of learning and of all decisions of one run."""
     lines = [
-        f"\n### {table}\n",
+        f"\n### {title}\n",
         f"| method | {' | '.join(f'{b} FTE' for b in BUDGETS)} | tasks × seeds | seconds |",
         "|---" * 8 + "|",
     ]
@@ -183,8 +206,8 @@ def summary(rows: Sequence[tuple[Job, dict[str, Any]]]) -> tuple[np.ndarray, np.
     return mean_TB.mean(axis=0), low_B, high_B
 
 
-def write_plots(rows: Sequence[tuple[Job, dict[str, Any]]], methods: Sequence[str], path: Path) -> None:
-    """One plot for each table: mean regret by full trainings, with the interval behind it."""
+def write_plots(rows: Sequence[tuple[Job, dict[str, Any]]], titles: Mapping[str, str], methods: Sequence[str], path: Path) -> None:
+    """One plot for each table: mean regret by full trainings, with the interval behind it. ``titles``: by table."""
     try:
         from plotly import graph_objects as go
     except ImportError:
@@ -192,7 +215,7 @@ def write_plots(rows: Sequence[tuple[Job, dict[str, Any]]], methods: Sequence[st
         return
     parts = []
     for table in dict.fromkeys(job.table for job, _ in rows):
-        figure = go.Figure(layout={"title": table, "xaxis_title": "full trainings", "yaxis_title": "normalised regret"})
+        figure = go.Figure(layout={"title": titles[table], "xaxis_title": "full trainings", "yaxis_title": "normalised regret"})
         for colour, method in zip(COLOURS * len(methods), methods, strict=False):
             of_method = [(job, record) for job, record in rows if (job.table, job.method) == (table, method)]
             if not of_method:
@@ -204,6 +227,17 @@ def write_plots(rows: Sequence[tuple[Job, dict[str, Any]]], methods: Sequence[st
         parts.append(figure.to_html(full_html=False, include_plotlyjs=not parts))
     path.write_text(f"<!doctype html><meta charset='utf-8'><title>Selector benchmark</title>{''.join(parts)}", encoding="utf-8")
     print(f"plots: {path}", file=sys.stderr)
+
+
+def _title(table: str, options: argparse.Namespace) -> str:
+    """The table with the conditions that are not the usual ones."""
+    unusual = {
+        f"{options.workers} workers": options.workers != 1,
+        f"sources: {options.corrupt}": options.corrupt != "none",
+        f"sources lack {options.lacking:.0%} of the parameters": options.lacking > 0,
+        "sources a decade off": options.shifted,
+    }
+    return ", ".join([table, *(condition for condition, holds in unusual.items() if holds)])
 
 
 def _is_target(path: Path, task: str) -> bool:
@@ -233,6 +267,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", default="0:10", help="FIRST:END or a list")
     parser.add_argument("--workers", type=int, default=1, help="virtual workers of a simulation")
     parser.add_argument("--corrupt", default="none", help="what happens to sources: none, permute, reverse, mixed")
+    parser.add_argument("--lacking", type=float, default=0.0, help="share of the target's parameters unknown to each source")
+    parser.add_argument(
+        "--shifted", action="store_true", help="sources hold trials a decade or more from the best learning rate only"
+    )
     parser.add_argument("--tasks", type=int, default=None, help="only the first N tasks of each table")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", default="build/selector.jsonl", help="results; the plots go beside it")
