@@ -6,10 +6,12 @@ import json
 import math
 import statistics
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 
+from metasearch.cli.learned import extent_of_reuse, reusable
 from metasearch.cli.screen import best_line, clock, count, eta, recent_errors, render, state_counts, states
 from metasearch.core.audit import audit
 from metasearch.core.budget import spending
@@ -30,19 +32,17 @@ PREVIEWED = 3
 
 
 def plan(sweep: Sweep, store: Store | None = None) -> dict[str, Any]:
-    record = sweep.record()
-    return {**record, "first_configs": [dict(config) for config in first_configs(sweep, store)]}
-
-
-def first_configs(sweep: Sweep, store: Store | None = None) -> list[Any]:
-    """What the searcher would try first, before anything is known but the earlier sweeps of ``store``."""
+    """The sweep, what its searcher would try first, and what it would reuse of the earlier sweeps of ``store``; None if it does not
+    learn from them, or there is no store.
+    """
     chosen = foreseen(sweep.search, store, [sweep.name])
     engine = Engine.open(sweep, chosen.searcher, chosen.scheduler, MemoryLog(), 0.0)
+    reuse = None if store is None else reusable(chosen, engine.history)
     started = [engine.ask(0.0) for _ in range(PREVIEWED)]
-    return [trial.config for trial in started if trial is not None]
+    return {**sweep.record(), "first_configs": [dict(trial.config) for trial in started if trial is not None], "reuse": reuse}
 
 
-def plan_lines(sweep: Sweep) -> list[str]:
+def plan_lines(sweep: Sweep, planned: Mapping[str, Any]) -> list[str]:
     task, limits = sweep.task, sweep.budget
     descriptor = {name: round(value, 3) for name, value in sorted(task.descriptor.items())}
     budget = [f"{value:g} {name}" for name, value in vars(limits).items() if value is not None]
@@ -51,6 +51,7 @@ def plan_lines(sweep: Sweep) -> list[str]:
         f"task       {task.name}, minimise {task.metric}  [{task.id}]",
         f"described  {', '.join(f'{name} {value:g}' for name, value in list(descriptor.items())[:8])} …",
         f"search     {_spec(sweep.search['searcher'])} + {_spec(sweep.search['scheduler'])}",
+        *([] if planned["reuse"] is None else [f"reuse      {extent_of_reuse(planned['reuse'])}"]),
         f"trial      {count(sweep.horizon)} {task.unit}, {sweep.reports} reports",
         f"resources  {sweep.resources.cpu:g} CPU, {sweep.resources.gpu:g} GPU for each trial",
         f"budget     {', '.join(budget)}",
@@ -59,9 +60,9 @@ def plan_lines(sweep: Sweep) -> list[str]:
     ]
 
 
-def dry_run_lines(sweep: Sweep, store: Store | None = None) -> list[str]:
-    configs = [f"  {json.dumps(dict(config))}" for config in first_configs(sweep, store)]
-    return [*plan_lines(sweep), "first configs", *configs, "Nothing was run."]
+def dry_run_lines(sweep: Sweep, planned: Mapping[str, Any]) -> list[str]:
+    configs = [f"  {json.dumps(config)}" for config in planned["first_configs"]]
+    return [*plan_lines(sweep, planned), "first configs", *configs, "Nothing was run."]
 
 
 def _spec(spec: Any) -> str:

@@ -14,7 +14,7 @@ from metasearch.core.history import History
 from metasearch.store.archive import Store
 from metasearch.store.thetas import Card
 from metasearch.sweep.evaluation import BASELINE, LEARNED, Evaluation
-from metasearch.sweep.learned import algorithms, learned_by
+from metasearch.sweep.learned import Algorithms, algorithms, learned_by
 
 NAMED = 3
 """Sweeps named in a line; of the others only the number is told."""
@@ -76,6 +76,22 @@ def reuse_of(store: Store, history: History) -> dict[str, Any] | None:
     return {**found, **selector.explain(history)}
 
 
+def reusable(chosen: Algorithms, history: History) -> dict[str, Any] | None:
+    """What a sweep that has not begun yet would take over from earlier ones; None if it does not learn from them."""
+    if learned_by(history.sweep.search) is None:
+        return None
+    selector: Any = chosen.searcher
+    told = selector.explain(history)
+    return {name: told[name] for name in ("past_tasks", "past_trials", "past_sweeps")}
+
+
+def extent_of_reuse(reuse: Mapping[str, Any]) -> str:
+    if not reuse["past_trials"]:
+        return "nothing: there are no earlier sweeps"
+    sweeps = reuse["past_sweeps"]
+    return f"{reuse['past_trials']} trials of {reuse['past_tasks']} tasks from {len(sweeps)} sweeps: {_named(sweeps)}"
+
+
 def reuse_lines(reuse: Mapping[str, Any]) -> list[str]:
     origins = [
         f"  {origin:<8} {row['trials']} trials, best {_number(row['best_loss'])}" for origin, row in reuse["by_origin"].items()
@@ -84,11 +100,10 @@ def reuse_lines(reuse: Mapping[str, Any]) -> list[str]:
         return [f"reused   nothing can be said: {reuse['trouble']}", *origins]
     if not reuse["past_trials"]:
         return [f"reused   nothing: there were no earlier sweeps (theta {reuse['theta'][:SHORT]})", *origins]
-    sweeps, won = reuse["past_sweeps"], reuse["won_against_guard"]
+    won = reuse["won_against_guard"]
     compared = "not compared with random trials yet" if won is None else f"wins {won:.0%} of comparisons with random trials"
     return [
-        f"reused   {reuse['past_trials']} trials of {reuse['past_tasks']} tasks from {len(sweeps)} sweeps: {_named(sweeps)} "
-        f"(theta {reuse['theta'][:SHORT]})",
+        f"reused   {extent_of_reuse(reuse)} (theta {reuse['theta'][:SHORT]})",
         f"history  has a say of {reuse['say_of_history']:.2f}; {compared}",
         *origins,
     ]

@@ -31,14 +31,23 @@ FileArgument = Annotated[Path, typer.Argument(help="Sweep file (YAML).")]
 
 
 @app.command()
-def validate(file: FileArgument, override: OverrideOption = None, as_json: JsonOption = False) -> None:
+def validate(
+    file: FileArgument,
+    store: Annotated[
+        str | None, typer.Option("--store", envvar="METASEARCH_STORE", help="Show what would be reused of its sweeps.")
+    ] = None,
+    override: OverrideOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Check a sweep file and show every fault at once."""
     from metasearch.cli.describe import plan, plan_lines
+    from metasearch.store.archive import Store
     from metasearch.sweep.file import read
     from metasearch.sweep.run import resolve
 
     sweep = resolve(read(file, override or ()))
-    answer(plan(sweep), ["The sweep file is valid.", *plan_lines(sweep)], as_json)
+    planned = plan(sweep, None if store is None else Store(store))
+    answer(planned, ["The sweep file is valid.", *plan_lines(sweep, planned)], as_json)
 
 
 @app.command()
@@ -63,7 +72,8 @@ def launch(
         from metasearch.store.archive import Store
 
         sweep = run.resolve(sweep_file)
-        answer(plan(sweep, Store(store)), dry_run_lines(sweep, Store(store)), as_json)
+        planned = plan(sweep, Store(store))
+        answer(planned, dry_run_lines(sweep, planned), as_json)
         return
     start = run.launch_or_resume if or_resume else run.launch
     _drive(store, sweep_file.name, quiet, as_json, lambda **how: start(sweep_file, address=address, cpus=cpus, **how))

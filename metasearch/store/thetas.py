@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,12 @@ from metasearch.core.errors import UserError, did_you_mean
 from metasearch.store.files import Files
 
 FOLDER = "thetas"
+
+KEPT = 10
+"""So many of the newest thetas of every part stay, adopted or not."""
+
+KEPT_SECONDS = 24 * 3600.0
+"""A younger theta stays: a sweep that is about to begin may have chosen it and not said so in its log yet."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +51,9 @@ class KeptTheta:
 class Card:
     """What a person wants to know of a theta. ``learned_from``: per sweep how many trials and steps it had then.
 
-    ``time``: when, in seconds since the epoch; ``seconds``: how long learning took. ``held_out``: how it did on tasks that it had
-    not seen, empty if nobody has looked.
+    ``time``: when it was last learned, in seconds since the epoch; ``seconds``: how long that took. ``held_out``: how it did on
+    tasks that it had not seen, empty if nobody has looked. ``format``: two thetas of one part and format that were learned from the
+    same are the same, whichever ``version`` learned them; 0 if nobody said.
     """
 
     part: str
@@ -56,16 +65,18 @@ class Card:
     version: str
     held_out: Mapping[str, Any] = field(default_factory=dict)
     digest: str = ""
+    format: int = 0
 
 
 def put_theta(files: Files, theta: KeptTheta, card: Card) -> str:
-    """Keeps it and returns its digest. What is there already is not written again, and its card stays."""
+    """Keeps it and returns its digest. What is there already is not written again; its card becomes this one, but scores stay."""
     digest = theta.digest
     if not files.exists(_path(digest)):
         metadata = {"part": theta.part, "plain": _canonical(theta.plain)}
         files.write_atomic(_path(digest), save({name: np.array(a, order="C") for name, a in theta.arrays.items()}, metadata))
-    if not files.exists(_card_path(digest)):
-        put_card(files, card, digest)
+    if not card.held_out and files.exists(_card_path(digest)):
+        card = replace(card, held_out=_read_card(files, digest).held_out)
+    put_card(files, card, digest)
     return digest
 
 
@@ -100,14 +111,38 @@ def theta_cards(files: Files) -> list[Card]:
     """The cards of all thetas, newest first. Raises UserError for one that is damaged."""
     names = files.names(FOLDER)
     digests = [name.removesuffix(".json") for name in names if name.endswith(".json") and not name.startswith(".")]
-    cards = [_read_card(files, digest) for digest in digests if f"{digest}.safetensors" in names]
+    cards = []
+    for digest in digests:
+        with suppress(FileNotFoundError):  # somebody deleted it meanwhile
+            cards += [_read_card(files, digest)] if f"{digest}.safetensors" in names else []
     return sorted(cards, key=lambda card: (-card.time, card.digest))
+
+
+def prune_thetas(files: Files, adopted: Callable[[], Collection[str]], now: float) -> list[str]:
+    """Deletes thetas that nobody will ask for again, and returns their digests.
+
+    Of every part the ``KEPT`` newest stay, what is younger than ``KEPT_SECONDS``, and the digests that logs name: ``adopted()``
+    is called only if there are others.
+    """
+    seen: Counter[str] = Counter()
+    spare = []
+    for card in theta_cards(files):
+        seen[card.part] += 1
+        if seen[card.part] > KEPT and now - card.time > KEPT_SECONDS:
+            spare.append(card.digest)
+    needed = adopted() if spare else ()
+    dropped = [digest for digest in spare if digest not in needed]
+    for digest in dropped:
+        files.delete(_card_path(digest))  # first, so that nobody finds a theta that is about to go
+        files.delete(_path(digest))
+    return dropped
 
 
 def _read_card(files: Files, digest: str) -> Card:
     try:
         content = json.loads(files.read(_card_path(digest)))
-        return Card(**{f.name: content[f.name] for f in fields(Card) if f.name != "digest"}, digest=digest)
+        known = {f.name: content[f.name] for f in fields(Card) if f.name in content}
+        return Card(**{**known, "digest": digest})
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{_card_path(digest)} in the store {files.url} is damaged. Delete that file. {_remedy(files)}") from None
 

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from metasearch.core.errors import UserError, did_you_mean
+from metasearch.sweep.pairing import paired
 from metasearch.sweep.quantities import Bytes, Count, Seconds
 
 Plugin = str | dict[str, Any]
@@ -27,11 +28,25 @@ class TaskSection(Section):
     tokenizer: Annotated[Plugin, Field(description="byte, char, word or bpe; options as {name: bpe, vocab_size: 1024}")] = "byte"
 
 
+def _or_a_name(schema: dict[str, Any]) -> None:
+    mapping = dict(schema)
+    schema.clear()
+    schema["anyOf"] = [{"type": "string", "description": "A searcher, with the scheduler that fits it."}, mapping]
+
+
 class SearchSection(Section):
-    """The algorithms: a name, or a mapping with ``name`` and its options."""
+    """The algorithms: each a name, or a mapping with ``name`` and its options. A name alone is a searcher with what fits it."""
+
+    model_config = ConfigDict(json_schema_extra=_or_a_name)
 
     searcher: Annotated[Plugin, Field(description="Chooses what to try next.")] = "tpe"
     scheduler: Annotated[Plugin, Field(description="Decides which trial deserves the next slice of compute.")] = "asha"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spelled_out(cls, written: Any) -> Any:
+        """So that both ways to write it are the same sweep."""
+        return dict(zip(("searcher", "scheduler"), paired(written), strict=True)) if isinstance(written, str) else written
 
 
 class BudgetSection(Section):

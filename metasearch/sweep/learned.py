@@ -7,23 +7,28 @@ fact of its log. From then on that digest decides, in every driver and in every 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any, cast
 
 from metasearch import catalog
 from metasearch.core.archive import Archive
 from metasearch.core.errors import UserError
+from metasearch.core.event import Adopted, Proposed
 from metasearch.core.protocols import Scheduler, Searcher
 from metasearch.core.rng import derive
 from metasearch.core.sweep import Sweep
 from metasearch.store.archive import Store
 from metasearch.store.files import StoreUnavailable
-from metasearch.store.thetas import Card, KeptTheta
+from metasearch.store.thetas import Card, KeptTheta, prune_thetas
 from metasearch.sweep import contestants
 from metasearch.sweep.environment import own_version
 
 Say = Callable[[str], None]
+
+FORMATS = {"selector": 1}
+"""Raised whenever the same archive would teach a part something else, or in another form, than the metasearch before."""
 
 BOTH = ("pbt", *catalog.LEARNED)
 """Searcher and scheduler in one."""
@@ -110,15 +115,15 @@ def prepared(store: Store, name: str, exclude: Collection[str] = (), note: Say =
         time=time.time(),
         seconds=time.perf_counter() - began,
         version=own_version(),
+        format=FORMATS[catalog.LEARNED[name]],
     )
     digest = store.put_theta(theta, card)
     return replace(card, digest=digest)
 
 
 def refresh(store: Store, search: Mapping[str, Any], trouble: Say) -> None:
-    """Learns from the whole store once a sweep has ended, so that the next one begins at once. Never fails: it tells ``trouble``.
-
-    Does nothing in a store that nobody searched with a learned algorithm.
+    """Learns from the whole store once a sweep has ended, so that the next one begins at once, and deletes thetas that no sweep
+    needs. Never fails: it tells ``trouble``. Does nothing in a store that nobody searched with a learned algorithm.
     """
     asked = learned_by(search)
     try:
@@ -126,8 +131,29 @@ def refresh(store: Store, search: Mapping[str, Any], trouble: Say) -> None:
         for name, part in catalog.LEARNED.items():
             if name == asked or part in parts:
                 prepared(store, name)
+        forget(store, time.time())
     except Exception as error:  # noqa: BLE001  the sweep has ended well, and nothing that comes after may spoil that
         trouble(f"Nothing could be learned from this sweep yet: {error}. Try again: metasearch meta learn --store {store.url}")
+
+
+def forget(store: Store, now: float) -> list[str]:
+    """Deletes thetas that no sweep has adopted and none will, and returns their digests. None while a log cannot be read, because
+    nobody knows what it names.
+    """
+    try:
+        return prune_thetas(store.files, lambda: set(_adopted(store)), now)
+    except StoreUnavailable:
+        raise
+    except (UserError, LookupError, TypeError, ValueError, AssertionError):
+        return []
+
+
+def _adopted(store: Store) -> Iterator[str]:
+    """The digests that logs name. A sweep adopts before its first trial, so that the beginning of each log is enough."""
+    for name in store.sweeps():
+        for fact in takewhile(lambda fact: not isinstance(fact, Proposed), store.facts(name)):
+            if isinstance(fact, Adopted):
+                yield fact.digest
 
 
 def fingerprint(archive: Archive) -> dict[str, dict[str, int]]:
@@ -140,9 +166,9 @@ def fingerprint(archive: Archive) -> dict[str, dict[str, int]]:
 
 
 def _card_of(store: Store, name: str, archive: Archive) -> Card | None:
-    """The newest theta that this version learned from exactly this archive, and can still read."""
+    """The newest theta of today's format that was learned from exactly this archive and can be read."""
     asked, part = fingerprint(archive), catalog.LEARNED[name]
-    same = (card for card in store.theta_cards(part) if card.learned_from == asked and card.version == own_version())
+    same = (card for card in store.theta_cards(part) if card.learned_from == asked and card.format == FORMATS[part])
     return next((card for card in same if _readable(store, name, card.digest)), None)
 
 

@@ -59,19 +59,30 @@ def replay(
     source_trials: int = 30,
     corrupt: str = "none",
     descriptors: bool = True,
+    lacking: float = 0.0,
+    shifted: bool = False,
 ) -> Replay:
     """Searches the recorded configs of ``target`` (``FILE.parquet:TASK`` or ``STORE:TASK``) for ``budget`` full trainings.
 
     ``searcher``: a searcher, a learned algorithm, or ``asha`` and ``hyperband`` for random search with them. Without a
     ``scheduler`` it gets the one that fits it. A learned algorithm has seen ``source_trials`` random trials of each of ``sources``
     (written as the target is; the task ``*`` is every other task), as ``corrupt`` leaves them (one of ``CORRUPTIONS``), and,
-    unless ``descriptors`` is false, the numbers that describe the tasks.
+    unless ``descriptors`` is false, the numbers that describe the tasks. ``lacking`` and ``shifted`` as in ``read_sources``.
     Raises UserError if the target, a source, an algorithm or a number does not work.
     """
-    _check(workers=workers, budget=budget, source_trials=source_trials, corrupt=corrupt)
+    _check(workers=workers, budget=budget, source_trials=source_trials, corrupt=corrupt, lacking=lacking)
     entry = Entry.of(searcher, scheduler)
     table = read_target(target)
-    known = read_sources(sources, target, trials=source_trials, corrupt=corrupt, descriptors=descriptors, seed=seed)
+    known = read_sources(
+        sources,
+        target,
+        trials=source_trials,
+        corrupt=corrupt,
+        descriptors=descriptors,
+        seed=seed,
+        lacking=lacking,
+        shifted=shifted,
+    )
     contestant = entry.prepared(known.archive, seed)
     watch = _Stopwatch(contestant.searcher, contestant.scheduler)
     full = statistics.median(recording.steps[-1] for recording in table.recordings.values())
@@ -112,11 +123,12 @@ def normalised_regret(table: RecordedTable, best: float) -> float:
     return min(max((best - floor) / (middle - floor), 0.0), 1.0)
 
 
-def _check(*, workers: int, budget: float, source_trials: int, corrupt: str) -> None:
+def _check(*, workers: int, budget: float, source_trials: int, corrupt: str, lacking: float) -> None:
     faults = [
         f"{name} must be above 0, found {number}" for name, number in (("workers", workers), ("budget", budget)) if not number > 0
     ]
     faults += [f"source trials must be at least 1, found {source_trials}"] if source_trials < 1 else []
+    faults += [f"the lacking share must be from 0 up to, but not, 1, found {lacking}"] if not 0 <= lacking < 1 else []
     if corrupt not in CORRUPTIONS:
         faults.append(f'there is no way to corrupt called "{corrupt}".{did_you_mean(corrupt, CORRUPTIONS)}')
     if faults:

@@ -7,21 +7,28 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import statistics
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from metasearch.core.archive import Archive, PastTask, PastTrial
+from metasearch.core.config import Config
 from metasearch.core.errors import UserError, did_you_mean
 from metasearch.core.recording import RecordedTable
 from metasearch.core.rng import derive
+from metasearch.core.scales import Scale
+from metasearch.core.space import Fixed, Space
 from metasearch.store.archive import Store
 from metasearch.store.tables import read_curve_table, read_past_task, table_tasks
 
 CORRUPTIONS = ("none", "permute", "reverse", "mixed")
 """What can be done to sources, to see what misleading history costs."""
+
+LEARNING_RATES = ("lr", "learning_rate", "initial_lr")
+"""What the learning rate is called: the parameter by which sources may be shifted."""
 
 EVERY = "*"
 
@@ -78,19 +85,37 @@ def read_target(target: str) -> RecordedTable:
     return table
 
 
-def read_sources(sources: Iterable[str], target: str, *, trials: int, corrupt: str, descriptors: bool, seed: int) -> Sources:
+def read_sources(
+    sources: Iterable[str],
+    target: str,
+    *,
+    trials: int,
+    corrupt: str,
+    descriptors: bool,
+    seed: int,
+    lacking: float = 0.0,
+    shifted: bool = False,
+) -> Sources:
     """``trials`` random trials of every source (all of one that has fewer), as ``corrupt`` leaves them.
 
-    Each of ``sources`` may hold several, with commas between them. Raises UserError for one that is not there, is the target, or
-    holds no finite loss.
+    Each of ``sources`` may hold several, with commas between them. ``lacking``: the share of the target's parameters of which a
+    source knows nothing (``forgetful``). ``shifted``: only trials a decade away from where the target is best (``distant``).
+    Raises UserError for a source that is not there, is the target, or holds no finite loss, and if ``shifted`` leaves nothing.
     """
     places = [Place.parse(part.strip(), "source") for text in sources for part in text.split(",") if part.strip()]
     known = Place.parse(target, "target")
     found = {(place.identity, task.id): (name, task) for place in places for name, task in _tasks(place, known)}
-    tasks = list(corrupted([drawn(task, trials, seed) for _, task in found.values()], corrupt, seed))
+    names, tasks = [name for name, _ in found.values()], [task for _, task in found.values()]
+    if shifted and tasks:
+        tasks = distant(tasks, read_target(target))
+        names = [name for name, task in zip(names, tasks, strict=True) if _usable(task)]
+        tasks = [task for task in tasks if _usable(task)]
+    tasks = list(corrupted([drawn(task, trials, seed) for task in tasks], corrupt, seed))
+    if lacking:
+        tasks = list(forgetful(tasks, read_target(target).space, lacking, seed))
     if not descriptors:
         tasks = [replace(task, descriptor={}) for task in tasks]
-    return Sources(Archive(tuple(tasks)), tuple(name for name, _ in found.values()))
+    return Sources(Archive(tuple(tasks)), tuple(names))
 
 
 def drawn(task: PastTask, trials: int, seed: int) -> PastTask:
@@ -112,13 +137,76 @@ def corrupted(tasks: Sequence[PastTask], how: str, seed: int) -> Iterator[PastTa
         yield replace(task, trials=tuple(trials))
 
 
+def forgetful(tasks: Iterable[PastTask], space: Space, share: float, seed: int) -> Iterator[PastTask]:
+    """Each task without a random ``share`` of the parameters that vary in ``space``, but at least one of them if there are two.
+
+    They are unknown there: neither the task nor any of its trials says that they exist. The curves stay as they were.
+    """
+    varying = sorted({parameter.name for parameter in space if not isinstance(parameter.domain, Fixed)})
+    count = min(max(round(share * len(varying)), 1), len(varying) - 1)
+    for task in tasks:
+        hidden = {varying[index] for index in derive(seed, "lacking", task.id).choice(len(varying), max(count, 0), replace=False)}
+        yield replace(task, trials=tuple(_without(trial, hidden) for trial in task.trials), names=task.names - hidden)
+
+
+def distant(tasks: Sequence[PastTask], table: RecordedTable) -> list[PastTask]:
+    """Each task's trials at learning rates that lie a decade or more away from the best of ``table``; some may be left with none.
+
+    The best is the median, in decades, of the tenth of the table's configs with the lowest losses. All tasks keep the same side of
+    it, that on which more of their trials had a finite loss: as if earlier sweeps had searched a range that ends a decade short.
+    Raises UserError if the table's learning rate is not searched in decades, or nothing is left.
+    """
+    searched = [p.name for p in table.space if p.name in LEARNING_RATES and p.domain.scale is Scale.LOG]
+    if not searched:
+        raise UserError(
+            f"{table.task_name} cannot have shifted sources: none of {', '.join(LEARNING_RATES)} varies by decades there."
+        )
+    name = searched[0]
+    best = _best_decade(table, name)
+    sides = [
+        [_within(task, name, -math.inf, best - 1.0) for task in tasks],
+        [_within(task, name, best + 1.0, math.inf) for task in tasks],
+    ]
+    kept = max(sides, key=lambda side: sum(math.isfinite(trial.lowest) for task in side for trial in task.trials))
+    if not any(_usable(task) for task in kept):
+        raise UserError(
+            f"{table.task_name} cannot have shifted sources: no trial of theirs lies a decade from {name} = {10**best:.1e}."
+        )
+    return kept
+
+
+def _usable(task: PastTask) -> bool:
+    return any(math.isfinite(trial.lowest) for trial in task.trials)
+
+
+def _best_decade(table: RecordedTable, name: str) -> float:
+    rows = [
+        (min(filter(math.isfinite, r.losses), default=math.inf), r.config[name])
+        for r in table.recordings.values()
+        if name in r.config
+    ]
+    best = sorted(rows)[: math.ceil(len(rows) / 10)]
+    return statistics.median(Scale.LOG.encode(float(value)) for _, value in best)
+
+
+def _within(task: PastTask, name: str, low: float, high: float) -> PastTask:
+    codes = [trial.code.get(name) for trial in task.trials]
+    kept = [trial for trial, code in zip(task.trials, codes, strict=True) if isinstance(code, float) and low <= code <= high]
+    return replace(task, trials=tuple(kept))
+
+
+def _without(trial: PastTrial, hidden: Collection[str]) -> PastTrial:
+    config = Config({name: value for name, value in trial.config.items() if name not in hidden})
+    return replace(trial, config=config, code={name: code for name, code in trial.code.items() if name not in hidden})
+
+
 def _tasks(place: Place, target: Place) -> list[tuple[str, PastTask]]:
     """The past tasks that ``place`` means, with what each is called."""
     of_target = target.task_ids if place.identity == target.identity else []
     if place.task != EVERY and set(of_target) & set(place.task_ids):
         raise UserError(f"The source {place} is the target itself; leave it out.")
     found = _of_table(place) if place.is_table else _of_store(place)
-    usable = [task for task in found if task.id not in of_target and any(math.isfinite(trial.lowest) for trial in task.trials)]
+    usable = [task for task in found if task.id not in of_target and _usable(task)]
     if not usable:
         what = "no other task with a finite loss" if place.task == EVERY else "no trial with a finite loss"
         raise UserError(f"The source {place} holds {what}, so there is nothing to learn from; leave it out.")

@@ -52,3 +52,15 @@ def test_a_sweep_that_learns_can_be_launched_looked_at_and_audited(place: Place)
     assert reuse["past_sweeps"] == ["first", "second"] and sum(row["trials"] for row in reuse["by_origin"].values()) == 4
     assert "0 decisions that would not be made again" in place.run("audit", "new")
     assert "new" in place.json("meta", "card")["learned_from"]
+
+
+def test_what_a_sweep_would_reuse_is_shown_before_it_runs(place: Place, tmp_path: Path) -> None:
+    file = place.write("planned", search="meta")
+    sweeps = [row["sweep"] for row in place.json("list")]
+    for words in (("validate", file), ("launch", file, "--dry-run")):
+        reuse = place.json(*words)["reuse"]
+        assert reuse["past_sweeps"] == sweeps and reuse["past_tasks"] >= 2
+        shown = place.run(*words)
+        assert f"{reuse['past_trials']} trials of {reuse['past_tasks']} tasks from {len(sweeps)} sweeps: first, second" in shown
+        assert "reuse      nothing: there are no earlier sweeps" in place.run(*words, "--store", str(tmp_path / "none"))
+    assert place.json("validate", place.write("plain"))["reuse"] is None

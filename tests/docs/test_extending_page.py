@@ -3,7 +3,7 @@
 import inspect
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -12,13 +12,21 @@ from metasearch import catalog
 from metasearch.core.errors import UserError
 from metasearch.core.event import TrialId
 from metasearch.core.protocols import Assignment, Searcher
+from metasearch.core.rng import derive
 from metasearch.core.sweep import Sweep
+from metasearch.core.task import Task
 from metasearch.corpora import as_task, load
+from metasearch.store import Store
 from metasearch.sweep.compose import language_model_space
+from metasearch.sweep.simulation import replay
 from metasearch.testing.contract import SearcherContract
 from metasearch.testing.curves import bowl
+from metasearch.testing.spaces import CONDITIONAL
 from metasearch.training.runner import LanguageModelRunner
 from tests.docs.reading import executed, named_blocks, page, shown_plugins
+from tests.meta.archives import bowls
+from tests.store.test_past import facts_of
+from tests.store.test_views import write
 
 SHOWN = named_blocks(page("docs/extending.md"))
 
@@ -37,8 +45,8 @@ def tiny_sweep(text_file: Path, section: dict[str, Any]) -> Sweep:
 
 
 def test_a_plug_in_of_every_promised_kind_is_shown() -> None:
-    assert {Path(name).parent.name for name in shown_plugins()} == {"models", "optimizers", "corpora", "search"}
-    assert set(SHOWN) - set(shown_plugins()) == {"tests/test_hill_climb.py", "simulate.py"}
+    assert {Path(name).parent.name for name in shown_plugins()} == {"models", "optimizers", "corpora", "search", "meta"}
+    assert set(SHOWN) - set(shown_plugins()) == {"tests/test_hill_climb.py", "simulate.py", "learn.py"}
 
 
 @pytest.mark.parametrize("strategy", [{"model": "convolution"}, {"optimizer": "rmsprop"}], ids=str)
@@ -103,3 +111,32 @@ class TestShownSearcher(SearcherContract):
     @pytest.fixture
     def searcher(self) -> Searcher:
         return catalog.build_searcher("hill_climb")
+
+
+class TestShownLearnedSearcherWithoutHistory(SearcherContract):
+    @pytest.fixture
+    def searcher(self) -> Searcher:
+        meta = catalog.load_meta("past_best")
+        return cast(Searcher, meta.build(meta.init(derive(0))))
+
+
+class TestShownLearnedSearcherWithHistory(SearcherContract):
+    """The past knows configs of other spaces than those of the contract."""
+
+    @pytest.fixture
+    def searcher(self) -> Searcher:
+        meta = catalog.load_meta("past_best")
+        return cast(Searcher, meta.build(meta.learn(meta.init(derive(0)), bowls(CONDITIONAL), derive(0))))
+
+
+def test_the_shown_learned_algorithm_learns_from_a_store_and_can_be_simulated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = Store("./store")
+    for name in ("old", "older"):
+        write(store, name, facts_of(name, task=Task(name, source={"corpus": name}), trials=8))
+    learned = executed(SHOWN["learn.py"], "learn.py")["searcher"]
+    assert list(learned.configs) == [store.history(name).best.config for name in ("old", "older")]
+    found = replay("./store:old", searcher="past_best", sources=["./store:*"], budget=3.0)
+    assert (found.searcher, found.scheduler, found.learned, found.sources) == ("past_best", "asha", True, ["./store:older"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,13 +10,17 @@ import numpy as np
 import pytest
 
 from metasearch.core.errors import UserError
+from metasearch.core.event import Adopted, Closed
 from metasearch.core.rng import derive
 from metasearch.meta.selector import META
 from metasearch.meta.theta import Theta
 from metasearch.store import Store
-from metasearch.store.thetas import Card, KeptTheta
+from metasearch.store.thetas import KEPT, KEPT_SECONDS, Card, KeptTheta
+from metasearch.sweep.learned import forget
 from metasearch.testing.spaces import CONDITIONAL
 from tests.meta.archives import bowls
+from tests.store.test_past import facts_of
+from tests.store.test_views import write
 
 THETA = KeptTheta(
     "selector", {"z": np.arange(3.0), "none": np.zeros((0, 2)), "one": np.array(1.5)}, {"b": [1, 2.5], "a": {"x": None}}
@@ -44,12 +49,12 @@ def test_what_the_selector_learned_survives_the_store(tmp_path: Path, tasks: int
     assert (again.tasks, again.trials, again.best) == (theta.tasks, theta.trials, theta.best)
 
 
-def test_the_same_content_has_the_same_digest_and_keeps_its_first_card(tmp_path: Path) -> None:
+def test_the_same_content_has_the_same_digest_and_gets_the_newest_card_with_its_scores(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    first = store.put_theta(THETA, CARD)
+    first = store.put_theta(THETA, replace(CARD, held_out={"regret": 0.1}))
     same = KeptTheta("selector", dict(reversed(THETA.arrays.items())), dict(reversed(THETA.plain.items())))
     assert store.put_theta(same, replace(CARD, time=99.0)) == first
-    assert [card.time for card in store.theta_cards()] == [10.0]
+    assert store.theta_cards() == [replace(CARD, time=99.0, held_out={"regret": 0.1}, digest=first)]
 
 
 @pytest.mark.parametrize(
@@ -80,6 +85,79 @@ def test_a_card_can_be_replaced(tmp_path: Path) -> None:
     (card,) = store.theta_cards()
     store.put_card(replace(card, held_out={"regret": 0.1}))
     assert store.theta_cards() == [replace(card, held_out={"regret": 0.1})]
+
+
+def test_a_card_of_before_there_were_formats_can_be_read(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    digest = store.put_theta(THETA, replace(CARD, format=3))
+    path = tmp_path / "thetas" / f"{digest}.json"
+    path.write_text(json.dumps({name: value for name, value in json.loads(path.read_text()).items() if name != "format"}))
+    assert store.theta_cards() == [replace(CARD, digest=digest)]
+
+
+def many(store: Store, count: int = KEPT + 4, part: str = "selector") -> list[str]:
+    """Digests of thetas that were learned on one day after another, oldest first."""
+    kept = (KeptTheta(part, {"k": np.array([k])}, {}) for k in range(count))
+    return [store.put_theta(theta, replace(CARD, part=part, time=k * KEPT_SECONDS)) for k, theta in enumerate(kept)]
+
+
+def left(store: Store) -> set[str]:
+    """Digests by the names of files, whatever cards say."""
+    return {name.partition(".")[0] for name in store.files.names("thetas")}
+
+
+def adopts(store: Store, name: str, digest: str) -> None:
+    """A sweep that has begun, and has only just said what it adopted."""
+    write(store, name, [*facts_of(name)[:1], Adopted(1.0, "selector", digest), *facts_of(name)[1:3]])
+
+
+def test_old_thetas_that_no_log_names_are_deleted(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    digests, others = many(store), many(store, count=3, part="optimizer")
+    adopts(store, "begun", digests[1])
+    write(store, "plain", facts_of("plain"))
+    dropped = [digest for digest in digests[:4] if digest != digests[1]]
+    assert set(forget(store, 1e9)) == set(dropped)
+    assert left(store) == {*digests, *others} - {*dropped}
+    assert forget(store, 1e9) == []
+
+
+def test_thetas_that_a_sweep_may_just_have_chosen_stay(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    digests = many(store)
+    assert forget(store, 1.5 * KEPT_SECONDS) == [digests[0]], "the second is half a day old"
+    assert store.put_theta(KeptTheta("selector", {"k": np.array([1])}, {}), replace(CARD, time=1e9)) == digests[1]
+    assert digests[1] not in forget(store, 1e9), "learned again a moment ago"
+
+
+def test_logs_are_read_only_if_something_may_be_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    many(store, count=KEPT)
+    monkeypatch.setattr(Store, "facts", lambda *_: pytest.fail("a log was read"))
+    adopts(store, "begun", "0" * 32)
+    assert forget(store, 1e9) == []
+
+
+def test_nothing_is_deleted_while_a_log_cannot_be_read(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    digests = many(store)
+    adopts(store, "begun", digests[0])
+    adopts(store, "damaged", digests[1])
+    with store.open_log("damaged") as log:
+        log.append([Closed(9.0, "so that the damage is not at the end")])
+    first = min((tmp_path / "sweeps" / "damaged" / "log").iterdir())
+    first.write_bytes(first.read_bytes()[:-5])
+    assert forget(store, 1e9) == []
+    assert left(store) == set(digests)
+
+
+def test_a_card_that_goes_while_cards_are_read_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    digests = many(store, count=2)
+    names = store.files.names("thetas")
+    monkeypatch.setattr(store.files, "names", lambda folder: names)
+    (tmp_path / "thetas" / f"{digests[0]}.json").unlink()
+    assert [card.digest for card in store.theta_cards()] == digests[1:]
 
 
 @pytest.mark.parametrize("harm", ["cut", "changed", "emptied"])

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from metasearch import catalog
 from metasearch.core.errors import UserError
+from metasearch.sweep.contestants import Entry
 from metasearch.sweep.file import SweepFile, read
+from metasearch.sweep.pairing import WITH_RANDOM
 
 MINIMAL = {"name": "small", "task": {"corpus": "cpython/docstrings"}, "budget": {"trials": 3}}
 
@@ -33,6 +36,36 @@ def test_all_faults_are_shown_at_once_with_the_nearest_key(tmp_path: Path) -> No
     assert 'trial.tokns: there is no such key. Did you mean "tokens"?' in faults
     assert "trial.reports" in faults
     assert "resources.cpu" in faults
+
+
+@pytest.mark.parametrize(
+    ("name", "searcher", "scheduler"),
+    [
+        ("meta", "meta", "meta"),
+        ("pbt", "pbt", "pbt"),
+        ("tpe", "tpe", "asha"),
+        ("random", "random", "fifo"),
+        ("asha", "random", "asha"),
+        ("hyperband", "random", "hyperband"),
+        ("unheard", "unheard", "asha"),
+    ],
+)
+def test_one_name_is_a_searcher_with_the_scheduler_that_fits_it(tmp_path: Path, name: str, searcher: str, scheduler: str) -> None:
+    both = {**MINIMAL, "search": {"searcher": searcher, "scheduler": scheduler}}
+    assert read(write(tmp_path, {**MINIMAL, "search": name})) == read(write(tmp_path, both))
+    assert read(write(tmp_path, MINIMAL), [f"search={name}"]) == SweepFile(**both)
+
+
+@pytest.mark.parametrize("name", [*catalog.searchers(), *WITH_RANDOM, *catalog.LEARNED])
+def test_a_sweep_file_means_by_one_name_what_a_simulation_means(name: str) -> None:
+    asked, entry = SweepFile(**{**MINIMAL, "search": name}).search, Entry.of(name, None)
+    assert asked.searcher == entry.searcher
+    assert asked.scheduler == (name if entry.meta is not None else entry.scheduler)
+
+
+def test_the_published_schema_takes_one_name_for_both_algorithms() -> None:
+    text, mapping = SweepFile.model_json_schema()["$defs"]["SearchSection"]["anyOf"]
+    assert text["type"] == "string" and set(mapping["properties"]) == {"searcher", "scheduler"}
 
 
 @pytest.mark.parametrize(("written", "tokens"), [("5M", 5_000_000), ("200k", 200_000), ("1.5k", 1500), (300, 300), ("2_000", 2000)])
