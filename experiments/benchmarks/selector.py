@@ -30,7 +30,8 @@ from metasearch import catalog
 from metasearch.core.errors import UserError
 from metasearch.core.rng import derive
 from metasearch.store.tables import read_curve_table, table_tasks
-from metasearch.sweep.contestants import WITH_RANDOM, Entry
+from metasearch.sweep.contestants import Entry
+from metasearch.sweep.pairing import WITH_RANDOM
 from metasearch.sweep.simulation import Replay, normalised_regret, replay
 from metasearch.sweep.sources import read_target
 

@@ -13,14 +13,9 @@ from metasearch.core.archive import Archive
 from metasearch.core.errors import UserError, did_you_mean
 from metasearch.core.protocols import Meta, Scheduler, Searcher
 from metasearch.core.rng import derive
+from metasearch.sweep.pairing import WITH_RANDOM, fitting
 
 Spec = str | Mapping[str, Any]
-
-WITH_RANDOM = ("asha", "hyperband")
-"""Schedulers that may be named as searchers: they stand for random search with them."""
-
-_IN_FULL = ("random", "sobol", "grid")
-"""Searchers that are run without early stopping unless a scheduler is named."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,7 @@ class Entry:
             catalog.build_scheduler(scheduler)
         if name in catalog.searchers():
             catalog.build_searcher(searcher)
-            return Entry(searcher, scheduler or _fitting(name))
+            return Entry(searcher, scheduler or fitting(name))
         if not catalog.is_meta(name):
             known = did_you_mean(name, [*catalog.searchers(), *catalog.metas(), *WITH_RANDOM])
             raise UserError(f'There is no searcher "{name}".{known}')
@@ -86,9 +81,3 @@ class Entry:
 def learned(meta: Meta[Any, Archive, Any], name: str, archive: Archive, seed: int) -> Any:
     """The theta that ``archive`` teaches; the same one for the same seed."""
     return meta.learn(meta.init(derive(seed, "init", name)), archive, derive(seed, "learn", name))
-
-
-def _fitting(searcher: str) -> str:
-    if searcher in _IN_FULL:
-        return "fifo"
-    return searcher if searcher in catalog.schedulers() else "asha"
