@@ -25,6 +25,9 @@ ABSENT = "\x00absent"
 FURTHEST = 3.0
 """Coordinates are cut here: what lies further from everything known is far away, however far."""
 
+LEARNING_RATES = frozenset({"lr", "learning_rate", "initial_lr"})
+"""Parameters whose length scales are known to be short, and whose best values are known to move with the rest of the config."""
+
 LEAST_WIDTH = {Scale.LOG: 0.75, Scale.COMPLEMENT: 0.75, Scale.LINEAR: 1e-6}
 """Half a range, in codes. Narrower ranges are not blown up: what differs little in meaning differs little here."""
 
@@ -50,6 +53,20 @@ class Layout:
             columns.append((name, "absent"))
             columns += [(name, "option")] * len(self.options.get(name, ()))
         return tuple(columns)
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """What each coordinate is called: the parameter for a number, ``parameter=option`` for an option; "" for an absence."""
+        called: list[str] = []
+        for name in self.names:
+            called += [name, ""] if name in self.numbers else [""]
+            called += [f"{name}={text}" for text in self.options.get(name, ())]
+        return tuple(called)
+
+    @cached_property
+    def rates(self) -> np.ndarray:
+        """Which coordinates are learning rates."""
+        return np.array([name in LEARNING_RATES and kind == "number" for name, kind in self.groups], dtype=bool)
 
     def point(self, code: Code, known: Iterable[str] | None = None) -> np.ndarray:
         """The coordinates of one config. ``known``: the parameters of its space; others are unknown, not absent."""

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from metasearch.meta.features import Layout
-from metasearch.meta.surrogate import NEAR_RESPONSE, Kernel, Rows, response_features
+from metasearch.meta.surrogate import NEAR_RESPONSE, Kernel, Rows
 
 STEPS = 150
 TASKS_AT_ONCE, ROWS_AT_ONCE = 6, 240
@@ -24,6 +24,9 @@ PRIOR_SPREAD = (1.0, 1.0, 1.0, 1.5, 1.5, 1.0, 1.0, 0.7, 0.3, 0.5)
 """Standard deviations of the log-normal priors about the starting kernel, in the order of ``VARIANCES``."""
 
 WEIGHT_SPREAD, MEAN_SPREAD, SHIFT_SPREAD, SCALE_SPREAD = 0.8, 0.5, 0.1, 0.25
+OFFSET_SPREAD, TASK_OFFSET_SPREAD = 0.12, 0.03
+GOOD_SHARE = 0.25
+"""The rows whose learning rates tell what is usual."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,9 @@ class _Problem:
             "mean": torch.tensor([kernel.mean], dtype=torch.float64),
             "shift": torch.zeros(tasks, dtype=torch.float64),
             "log_scale": torch.zeros(tasks, dtype=torch.float64),
+            "offsets": torch.zeros(len(layout.groups), dtype=torch.float64),
+            "task_offsets": torch.zeros(rows.descriptor_TE.shape[1], dtype=torch.float64),
+            "usual_rate": torch.tensor([_usual_rate(layout, rows)], dtype=torch.float64),
         }
         self.unknowns = {name: value.clone().requires_grad_(True) for name, value in self.start.items()}
         place = {("number", n): i for i, n in enumerate(self.numbers)}
@@ -79,7 +85,10 @@ class _Problem:
         self.column = torch.tensor([place.get((kind, name), len(weights)) for name, kind in layout.groups])
         self.half = torch.tensor([1 / math.sqrt(2) if kind == "option" else 1.0 for _, kind in layout.groups], dtype=torch.float64)
         self.points, self.z = torch.tensor(rows.points_ND), torch.tensor(rows.z_N)
-        self.features = torch.tensor(response_features(rows.points_ND, layout))
+        self.labels, self.rates = layout.labels, torch.tensor(layout.rates, dtype=torch.float64)
+        moving = [bool(label) and not rate for label, rate in zip(layout.labels, layout.rates, strict=True)]
+        self.moving = torch.tensor(moving, dtype=torch.float64) * float(layout.rates.any())
+        self.number = torch.tensor([kind == "number" for _, kind in layout.groups])
         self.variance, self.task = torch.tensor(rows.variance_N), torch.tensor(rows.task_N)
         self.descriptor = torch.tensor(rows.descriptor_TE)
         self.spread = torch.tensor(PRIOR_SPREAD, dtype=torch.float64)
@@ -99,7 +108,10 @@ class _Problem:
 
     def _covariance(self, i: torch.Tensor) -> torch.Tensor:
         widths = torch.exp(torch.cat([self.unknowns["weights"], self.unknowns["variances"][-1:]]))[self.column] * self.half
-        scaled, response = self.points[i] * widths, self.features[i] @ self.features[i].T
+        points = self._normalised(i)
+        numbers = points[:, self.number]
+        features = torch.cat([numbers, (numbers**2).clamp_max(2.0), points[:, ~self.number]], 1)
+        scaled, response = points * widths, features @ features.T
         length = (scaled * scaled).sum(1)
         far = torch.sqrt(5 * ((length[:, None] + length[None] - 2 * scaled @ scaled.T).clamp_min(0) + 1e-12))
         same = (self.task[i][:, None] == self.task[i][None]).double()
@@ -112,6 +124,12 @@ class _Problem:
             covariance = covariance + near * (base + NEAR_RESPONSE * response)
         return covariance
 
+    def _normalised(self, i: torch.Tensor) -> torch.Tensor:
+        """As ``Kernel.normalised``."""
+        u = self.unknowns
+        moved = u["usual_rate"] + self.points[i] @ (u["offsets"] * self.moving) + self.descriptor[self.task[i]] @ u["task_offsets"]
+        return self.points[i] - moved[:, None] * self.rates
+
     def _penalty(self) -> torch.Tensor:
         u = self.unknowns
         parts = (
@@ -120,6 +138,9 @@ class _Problem:
             u["mean"] / MEAN_SPREAD,
             u["shift"] / SHIFT_SPREAD,
             u["log_scale"] / SCALE_SPREAD,
+            u["offsets"] / OFFSET_SPREAD,
+            u["task_offsets"] / TASK_OFFSET_SPREAD,
+            (u["usual_rate"] - self.start["usual_rate"]) / OFFSET_SPREAD,
         )
         return 0.5 * torch.stack([(part**2).sum() for part in parts]).sum()
 
@@ -134,9 +155,20 @@ class _Problem:
             weights={**self.kernel.weights, **dict(zip(self.numbers, weights, strict=False))},
             option_weights={**self.kernel.option_weights, **dict(zip(self.options, weights[len(self.numbers) :], strict=True))},
             mean=float(values["mean"][0]),
+            usual_rate=float(values["usual_rate"][0]),
+            offsets={
+                label: float(off) for label, off, moves in zip(self.labels, values["offsets"], self.moving, strict=True) if moves
+            },
+            task_offsets=values["task_offsets"].tolist() if self.kernel.near else (),
             **variances,
         )
         return Fitted(kernel, values["shift"].copy(), values["log_scale"].copy())
+
+
+def _usual_rate(layout: Layout, rows: Rows) -> float:
+    """The median learning rate of good results."""
+    good = rows.z_N >= np.quantile(rows.z_N, 1 - GOOD_SHARE)
+    return float(np.median(rows.points_ND[good][:, layout.rates])) if layout.rates.any() else 0.0
 
 
 def _matern(far: torch.Tensor) -> torch.Tensor:

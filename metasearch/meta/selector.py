@@ -14,6 +14,7 @@ them. Misleading history cannot win these, whatever it claims of itself, and so 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,13 +23,13 @@ from scipy.special import betaincc, ndtr
 
 from metasearch.core.archive import Archive
 from metasearch.core.config import Config
-from metasearch.core.drawing import tried
+from metasearch.core.drawing import draw, tried
 from metasearch.core.event import CONTINUE, Action, TrialId, Verdict
 from metasearch.core.history import History, Trial
 from metasearch.core.protocols import Proposal
 from metasearch.core.rng import derive
 from metasearch.meta import curves
-from metasearch.meta._ground import Ground, candidates
+from metasearch.meta._ground import PARENTS, Ground, candidates, neighbours
 from metasearch.meta._traces import Traces, compared
 from metasearch.meta.surrogate import Belief, Places, believe, log_evidence
 from metasearch.meta.theta import Theta, Units, learn
@@ -120,7 +121,7 @@ class Selector:
         if new_only:
             able[:] = False
         may_begin = history.sweep.budget.trials is None or len(history) < history.sweep.budget.trials
-        decision = _Decision(self, history, ground, able, rng, may_begin=may_begin)
+        decision = _Decision(self, history, ground, able, rng, may_begin=may_begin, refines=new_only)
         return decision.choice()
 
     def _say(self, history: History, traces: Traces) -> float:
@@ -165,10 +166,11 @@ class _Decision:
         rng: np.random.Generator,
         *,
         may_begin: bool,
+        refines: bool = False,
     ) -> None:
         traces = selector._traces(history)
         self.selector, self.theta, self.history, self.traces, self.ground = selector, selector.theta, history, traces, ground
-        self.able, self.rng = able, rng
+        self.able, self.rng, self.refines = able, rng, refines and not history.sweep.space.candidates
         self.new = self._candidates() if may_begin else []
         self.age_N = traces.column("step") / traces.full
         self.lowest_N = traces.column("lowest")
@@ -215,8 +217,10 @@ class _Decision:
         spent = sum(trial.step for trial in guards)
         return len(guards) < GUARD_TRIALS and spent < GUARD_SHARE * self.history.steps_spent
 
-    def _begin_random(self) -> Choice:
-        return Choice(None, self.new[int(self.rng.integers(len(self.new)))], GUARD, "drawn at random")
+    def _begin_random(self) -> Choice | None:
+        """From the whole space: the candidates lean towards what was good."""
+        drawn = draw(self.history, self.rng)
+        return None if drawn is None else Choice(None, drawn, GUARD, "drawn at random")
 
     # The arm with history
 
@@ -227,18 +231,25 @@ class _Decision:
         persist = PERSIST if len(self.begun) >= 3 else PERSIST_EARLY
         if len(waiting) and (not len(fresh) or (going.max() > PROMISING and self.rng.random() < persist)):
             return self._go_on(int(waiting[int(np.argmax(going))]))
-        gain = (belief.mean - best - 1e-3) / belief.deviation
-        improvement = belief.deviation * (gain * ndtr(gain) + np.exp(-0.5 * gain**2) / math.sqrt(2 * math.pi))
         left = np.concatenate([1.0 - np.minimum(self.age_N[waiting], 1.0), np.ones(len(fresh))])
-        score = np.round(improvement / np.maximum(left, 0.02), 12)
-        if not score.max() > 0:
-            score = gain
+        score = _expected_improvement(belief, best) / np.maximum(left, 0.02)
         picked = int(np.argmax(score))
         if picked < len(waiting):
             return self._go_on(int(waiting[picked]))
+        if self.refines:
+            belief, best = self._belief_around([self.new[int(n)] for n in np.argsort(-score[len(waiting) :])[:PARENTS]])
+            waiting, picked = waiting[:0], int(np.argmax(_expected_improvement(belief, best)))
         return Choice(
             None, self.new[picked - len(waiting)], HISTORY, f"expected {belief.mean[picked]:.2f} ± {belief.deviation[picked]:.2f}"
         )
+
+    def _belief_around(self, parents: Sequence[Config]) -> tuple[Belief, float]:
+        """Local search: ``parents`` and their neighbours become the candidates."""
+        space = self.history.sweep.space
+        near = [config for parent in parents for config in neighbours(space, parent, self.history.sweep.seed)]
+        known = frozenset(tried(self.history))
+        self.new = list({config.id: config for config in [*parents, *near] if config.id not in known}.values())
+        return self._belief(np.zeros(0, dtype=int), learned=True)
 
     def _go_on(self, number: int) -> Choice:
         return Choice(TrialId(number), origin=self.history[number].origin)
@@ -344,6 +355,14 @@ class _Decision:
         reach = max(location - float(lowest[finite].min()), 0.01 * abs(first), 1e-9)
         scale = math.exp((8 * usual + finite.sum() * math.log(reach)) / (8 + finite.sum()))
         return location, max(scale, 0.8 * reach)
+
+
+def _expected_improvement(belief: Belief, best: float) -> np.ndarray:
+    """Over ``best`` (Močkus, 1975; Jones et al., 1998, equation 15); where it is nothing anywhere, what is least improbable."""
+    gain = (belief.mean - best - 1e-3) / belief.deviation
+    improvement = belief.deviation * (gain * ndtr(gain) + np.exp(-0.5 * gain**2) / math.sqrt(2 * math.pi))
+    rounded = np.round(improvement, 12)
+    return np.asarray(rounded if rounded.max() > 0 else gain)
 
 
 class MetaSelector:

@@ -12,8 +12,8 @@ All correlations between tasks are positive by construction (Swersky et al., 201
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
@@ -30,6 +30,9 @@ JITTER = 1e-8
 class Kernel:
     """Hyperparameters. ``weights`` and ``option_weights``: one over the length scale, by parameter. The rest are variances, but for
     ``near_reach`` (a distance between descriptors) and ``own_zoom`` (how much shorter the length scales of ``own`` are).
+
+    ``usual_rate``, ``offsets`` and ``task_offsets``: where the best learning rate lies, and how far it moves with each other
+    coordinate (by its label) and with each number of the task's descriptor. Learning rates are compared after that is taken away.
     """
 
     weights: Mapping[str, float]
@@ -45,6 +48,17 @@ class Kernel:
     own_response: float = 0.003
     level: float = 0.02
     noise: float = 0.003
+    usual_rate: float = 0.0
+    offsets: Mapping[str, float] = field(default_factory=dict)
+    task_offsets: Sequence[float] = ()
+
+    def normalised(self, points_ND: np.ndarray, layout: Layout, descriptor_NE: np.ndarray) -> np.ndarray:
+        """Points whose learning rates are relative to what is usual for such a config on such a task."""
+        offset_D = np.array([self.offsets.get(label, 0.0) for label in layout.labels])
+        moved_N = self.usual_rate + points_ND @ offset_D
+        if len(self.task_offsets):
+            moved_N = moved_N + descriptor_NE @ np.array(self.task_offsets)
+        return np.asarray(points_ND - moved_N[:, None] * layout.rates)
 
     def scaled(self, points_ND: np.ndarray, layout: Layout) -> np.ndarray:
         """Points in which Euclidean distance is what the Matérn kernels measure."""
@@ -91,7 +105,7 @@ class Places:
     """
 
     def __init__(self, kernel: Kernel, layout: Layout, rows: Rows | None, descriptor_E: np.ndarray) -> None:
-        self.kernel, self.layout = kernel, layout
+        self.kernel, self.layout, self.descriptor_E = kernel, layout, descriptor_E
         self.past = None if rows is None else _Past(kernel, layout, rows, descriptor_E)
         width = len(layout.groups)
         self._scaled = np.zeros((0, width))
@@ -101,6 +115,7 @@ class Places:
         self.covariance = np.zeros((0, 0))
 
     def add(self, points_ND: np.ndarray) -> None:
+        points_ND = self.kernel.normalised(points_ND, self.layout, np.tile(self.descriptor_E, (len(points_ND), 1)))
         scaled, features = self.kernel.scaled(points_ND, self.layout), response_features(points_ND, self.layout)
         before = len(self.mean)
         self._scaled = np.concatenate([self._scaled, scaled])
@@ -132,8 +147,9 @@ class _Past:
 
     def __init__(self, kernel: Kernel, layout: Layout, rows: Rows, descriptor_E: np.ndarray) -> None:
         self.kernel = kernel
-        self.scaled, self.features = kernel.scaled(rows.points_ND, layout), response_features(rows.points_ND, layout)
         descriptor_NE = rows.descriptor_TE[rows.task_N]
+        points_ND = kernel.normalised(rows.points_ND, layout, descriptor_NE)
+        self.scaled, self.features = kernel.scaled(points_ND, layout), response_features(points_ND, layout)
         self.nearness_N = kernel.near * _nearness(descriptor_NE, descriptor_E[None], kernel)[:, 0]
         base, response = matern(self.scaled, self.scaled), self.features @ self.features.T
         same = rows.task_N[:, None] == rows.task_N[None]

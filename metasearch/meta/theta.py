@@ -14,16 +14,13 @@ from metasearch.core.archive import Archive, PastTask, PastTrial
 from metasearch.core.config import Config
 from metasearch.core.space import Space
 from metasearch.meta import curves
-from metasearch.meta.features import Code, Layout, layout_of
+from metasearch.meta.features import LEARNING_RATES, Code, Layout, layout_of
 from metasearch.meta.learning import Fitted, fit
 from metasearch.meta.surrogate import Kernel, Rows
 
 MOST_ROWS = 600
 FEWEST_TRIALS = 3
 """A task with fewer results says nothing about what is ordinary on it."""
-
-LEARNING_RATES = frozenset({"lr", "learning_rate", "initial_lr"})
-"""Parameters whose length scales are known to be short, before anything is learned."""
 
 BEST_OF_A_TASK = 3
 FEWEST_CURVES = 20
