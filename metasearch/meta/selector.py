@@ -14,6 +14,7 @@ them. Misleading history cannot win these, whatever it claims of itself, and so 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,8 +145,10 @@ def _by_origin(history: History) -> tuple[list[TrialId], list[TrialId]]:
     return ours, [trial.number for trial in history if trial.origin == GUARD and trial.steps]
 
 
-def belief_on_ends(selector: Selector, history: History) -> tuple[Belief, float, float, float]:
-    """What is believed of the end of every trial that has reported, in units of the task; these; and the variance of noise."""
+def belief_on_ends(selector: Selector, history: History, others: Sequence[Config] = ()) -> tuple[Belief, float, float, float]:
+    """What is believed of the end of every trial that has reported and then of ``others``, in units of the task; these; and the
+    variance of noise.
+    """
     ground = selector._ground(history)
     decision = _Decision(selector, history, ground, np.zeros(len(history), bool), derive(0), may_begin=False)
     rows = decision._rows()
@@ -154,7 +157,8 @@ def belief_on_ends(selector: Selector, history: History) -> tuple[Belief, float,
     places = ground.places[-1]
     location, scale = decision._learned_units(places, rows, seen) if learned else decision._plain_units()
     z, variance, _ = decision._readings(rows, location, scale)
-    return places.believe(seen, z, variance, seen), location, scale, places.noise
+    wanted = np.concatenate([seen, ground.at(others)])
+    return places.believe(seen, z, variance, wanted), location, scale, places.noise
 
 
 class _Decision:
