@@ -68,8 +68,10 @@ class InContext(nn.Module):
         log_variance = asked.variance.clamp_min(LEAST_VARIANCE).log() / 4.0
         result = self.result(torch.stack([asked.z, log_variance, asked.z * (-asked.variance * 20.0).exp()], dim=-1))
         context, wanted = token[:, :known] + result, token[:, known:] + self.asked
+        alike = _alike(asked)
         for layer in self.layers:
-            context, wanted = layer(context, context), layer(wanted, context)
+            now = layer(context, context, alike[:, :, :known])
+            context, wanted = now, layer(wanted, context, alike[:, :, known:])
         return self.head(wanted)
 
     def _bound(self, asked: Asked) -> Tensor:
@@ -79,19 +81,33 @@ class InContext(nn.Module):
         return bound.flatten(2)
 
 
+def _alike(asked: Asked) -> Tensor:
+    """B × LIKENESSES × (N + M) × N: how near each config is to those of the context, whether it is the same, and whose it is."""
+    context = slice(0, asked.z.shape[1])
+    square = torch.cdist(asked.points, asked.points[:, context]) ** 2
+    same_task = 1.0 - (asked.own[:, :, None] - asked.own[:, None, context]).abs()
+    trust = -asked.variance[:, None].clamp_min(LEAST_VARIANCE).log().expand_as(square) / 4.0
+    return torch.stack([-square.sqrt(), -square, (-50.0 * square).exp(), same_task, trust], dim=1)
+
+
 class _Layer(nn.Module):
-    """Pre-norm attention to the context and a feed-forward block. The context of a layer is what it was before that layer."""
+    """Pre-norm attention to the context and a feed-forward block. The context of a layer is what it was before that layer.
+
+    Each head adds a weighted sum of likenesses to its scores, so that it can be a kernel regression from the start.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.likeness = nn.Parameter(torch.outer(torch.linspace(0.0, 3.0, HEADS), torch.tensor([1.0, 0.3, 1.0, 0.5, 0.3])))
         self.before, self.after = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
         self.query, self.key_value, self.out = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, 2 * WIDTH), nn.Linear(WIDTH, WIDTH)
         self.feed = nn.Sequential(nn.Linear(WIDTH, 4 * WIDTH), nn.GELU(), nn.Linear(4 * WIDTH, WIDTH))
 
-    def forward(self, token: Tensor, context: Tensor) -> Tensor:
+    def forward(self, token: Tensor, context: Tensor, alike: Tensor) -> Tensor:
         query = _heads(self.query(self.before(token)))
         key, value = map(_heads, self.key_value(self.before(context)).chunk(2, dim=-1))
-        heard = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        bias = torch.einsum("hl,blqk->bhqk", self.likeness, alike)
+        heard = F.scaled_dot_product_attention(query, key, value, attn_mask=bias).transpose(1, 2).flatten(2)
         token = token + self.out(heard)
         return token + self.feed(self.after(token))
 

@@ -84,7 +84,7 @@ def _values(random: torch.Generator, points: Tensor, descriptors: Tensor) -> Ten
     frequency = _frequencies(random, sets, columns)
     phase = points @ frequency + 2 * math.pi * torch.rand(sets, 1, 1, FEATURES, generator=random)
     task_phase = 0.7 * descriptors @ torch.randn(sets, descriptors.shape[-1], FEATURES, generator=random)
-    wave, near_wave = phase.cos()[:, :], (phase + task_phase[:, :, None]).cos()
+    wave, near_wave = phase.cos(), (phase + task_phase[:, :, None]).cos()
     relevance = torch.exp(0.8 * torch.randn(sets, 1, 1, columns, generator=random))
     peak = 0.7 * torch.randn(sets, 1, 1, columns, generator=random)
     own_peak = peak + 0.25 * torch.randn(sets, tasks, 1, columns, generator=random)
