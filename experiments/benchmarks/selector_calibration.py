@@ -14,6 +14,7 @@ import os
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,14 +37,15 @@ SHARES = (0.1, 0.25, 0.5)
 SEEN, SOURCE_TRIALS, NINETY = 24, 30, 1.645
 
 
-def selector_without(path: Path, target: str, seed: int) -> Selector:
+def selector_without(path: Path, target: str, seed: int, meta: Any = META) -> Selector:
     tasks = []
     for name in table_tasks(path):
         if name != target:
             task = read_past_task(path, name)
             picked = derive(seed, "source", name).permutation(len(task.trials))[:SOURCE_TRIALS]
             tasks.append(type(task)(**{**vars(task), "trials": tuple(task.trials[i] for i in picked)}))
-    return META.build(META.learn(META.init(derive(seed, "i")), Archive(tuple(tasks)), derive(seed, "l")))
+    selector: Selector = meta.build(meta.learn(meta.init(derive(seed, "i")), Archive(tuple(tasks)), derive(seed, "l")))
+    return selector
 
 
 def seen_in_part(table: RecordedTable, share: float, seed: int) -> History:

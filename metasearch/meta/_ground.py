@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from metasearch.core.event import Fact
 from metasearch.core.history import History
 from metasearch.core.rng import derive
 from metasearch.core.space import Space
-from metasearch.meta.surrogate import Places
+from metasearch.meta.features import Layout
+from metasearch.meta.surrogate import Places, Surrogate
 from metasearch.meta.theta import Theta, plain_kernel
 
 POOL = 256
@@ -29,21 +30,31 @@ MOST_CANDIDATES = 1000
 MOST_PLACES = 2500
 
 
+Learned = Callable[[Theta, Layout, Mapping[str, float]], Surrogate | None]
+"""Makes a surrogate for the task with this descriptor, of all that theta knows; None if nothing was learned."""
+
+
+def gaussian_process(theta: Theta, layout: Layout, descriptor: Mapping[str, float]) -> Places | None:
+    """The surrogate that ships."""
+    rows = theta.rows(layout)
+    return None if rows is None or theta.kernel is None else Places(theta.kernel, layout, rows, theta.place(descriptor))
+
+
 class Ground:
     """``places[0]``: without history; ``places[1]``, if anything was learned: with it. Configs are places by their id."""
 
-    def __init__(self, history: History, theta: Theta) -> None:
-        self.theta, self.space = theta, history.sweep.space
+    def __init__(self, history: History, theta: Theta, learned: Learned) -> None:
+        self.theta, self.learned, self.space = theta, learned, history.sweep.space
         self.layout = theta.layout_for(self.space)
         self._start(history.sweep.task.descriptor)
 
     def _start(self, descriptor: Mapping[str, float]) -> None:
         self.descriptor = descriptor
         self.position: dict[str, int] = {}
-        self.places = [Places(plain_kernel(self.layout), self.layout, None, np.zeros(0))]
-        rows = self.theta.rows(self.layout)
-        if rows is not None and self.theta.kernel is not None:
-            self.places.append(Places(self.theta.kernel, self.layout, rows, self.theta.place(descriptor)))
+        self.places: list[Surrogate] = [Places(plain_kernel(self.layout), self.layout, None, np.zeros(0))]
+        learned = self.learned(self.theta, self.layout, descriptor)
+        if learned is not None:
+            self.places.append(learned)
 
     def update(self, history: History, fact: Fact) -> None:
         return None

@@ -29,9 +29,9 @@ from metasearch.core.history import History, Trial
 from metasearch.core.protocols import Proposal
 from metasearch.core.rng import derive
 from metasearch.meta import curves
-from metasearch.meta._ground import PARENTS, Ground, candidates, neighbours
+from metasearch.meta._ground import PARENTS, Ground, Learned, candidates, gaussian_process, neighbours
 from metasearch.meta._traces import Traces, compared
-from metasearch.meta.surrogate import Belief, Places, believe, log_evidence
+from metasearch.meta.surrogate import Belief, Surrogate
 from metasearch.meta.theta import Theta, Units, learn
 
 NAME = "meta"
@@ -72,9 +72,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class Selector:
-    """Decisions are functions of the history, of theta, and of random streams addressed by what has happened so far."""
+    """Decisions are functions of the history, of theta, and of random streams addressed by what has happened so far.
+
+    ``surrogate``: what makes the surrogate of the arm with history.
+    """
 
     theta: Theta = field(default_factory=Theta)
+    surrogate: Learned = gaussian_process
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposal | None:
         choice = self._choose(history, None, new_only=True)
@@ -109,7 +113,7 @@ class Selector:
         return history.view((Traces, id(self.theta)), lambda known: Traces(known, known.sweep.horizon * self.theta.full_share))
 
     def _ground(self, history: History) -> Ground:
-        return history.view((Ground, id(self.theta)), lambda known: Ground(known, self.theta))
+        return history.view((Ground, id(self.theta)), lambda known: Ground(known, self.theta, self.surrogate))
 
     def _choose(self, history: History, judged: Trial | None, *, new_only: bool = False) -> Choice | None:
         """The same at the same state, so that what a judgement paused for is what starts next."""
@@ -141,8 +145,10 @@ def _by_origin(history: History) -> tuple[list[TrialId], list[TrialId]]:
     return ours, [trial.number for trial in history if trial.origin == GUARD and trial.steps]
 
 
-def belief_on_ends(selector: Selector, history: History) -> tuple[Belief, float, float, float]:
-    """What is believed of the end of every trial that has reported, in units of the task; these; and the variance of noise."""
+def belief_on_ends(selector: Selector, history: History, others: Sequence[Config] = ()) -> tuple[Belief, float, float, float]:
+    """What is believed of the end of every trial that has reported and then of ``others``, in units of the task; these; and the
+    variance of noise.
+    """
     ground = selector._ground(history)
     decision = _Decision(selector, history, ground, np.zeros(len(history), bool), derive(0), may_begin=False)
     rows = decision._rows()
@@ -151,7 +157,8 @@ def belief_on_ends(selector: Selector, history: History) -> tuple[Belief, float,
     places = ground.places[-1]
     location, scale = decision._learned_units(places, rows, seen) if learned else decision._plain_units()
     z, variance, _ = decision._readings(rows, location, scale)
-    return believe(places, seen, z, variance, seen), location, scale, places.kernel.noise
+    wanted = np.concatenate([seen, ground.at(others)])
+    return places.believe(seen, z, variance, wanted), location, scale, places.noise
 
 
 class _Decision:
@@ -269,9 +276,9 @@ class _Decision:
             best = float(now.max())
         if pending:
             there = at[len(configs) + len(rows) :]
-            z = np.concatenate([z, believe(places, seen, z, variance, there).mean])
+            z = np.concatenate([z, places.believe(seen, z, variance, there).mean])
             seen, variance = np.concatenate([seen, there]), np.concatenate([variance, np.full(len(there), 0.01)])
-        return believe(places, seen, z, variance, wanted), best
+        return places.believe(seen, z, variance, wanted), best
 
     def _rows(self) -> np.ndarray:
         """The trials that the surrogate hears of: all, or of many the lowest, the newest, and some of the rest."""
@@ -300,7 +307,7 @@ class _Decision:
         finite = first[np.isfinite(first)]
         return float(np.median(finite)) if len(finite) else 1.0
 
-    def _learned_units(self, places: Places, rows: np.ndarray, seen: np.ndarray) -> tuple[float, float]:
+    def _learned_units(self, places: Surrogate, rows: np.ndarray, seen: np.ndarray) -> tuple[float, float]:
         """Location and scale of this task: the most probable on a grid, given its curves and what past tasks were like."""
         units, lowest, first = self.theta.units, self.lowest_N[rows], self._first_loss()
         if not np.isfinite(lowest).any():
@@ -320,7 +327,7 @@ class _Decision:
         z, variance, now = self._readings(many, np.repeat(location_G, count), np.repeat(scale_G, count))
         z_GN, variance_GN, now_GN = (values.reshape(-1, count) for values in (z, variance, now))
         counted_G = ((0.1 / (variance_GN + 0.1)) * (now_GN > -0.9)).sum(1)
-        score_G = log_evidence(places, seen, z_GN, variance_GN) - counted_G * log_scale_G
+        score_G = places.log_evidence(seen, z_GN, variance_GN) - counted_G * log_scale_G
         score_G -= 0.5 * ((log_scale_G - expected) / width) ** 2
         score_G -= 0.5 * (((first - location_G) / scale_G - units.shift) / units.shift_spread) ** 2
         picked = int(np.argmax(score_G))

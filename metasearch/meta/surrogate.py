@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Protocol
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
@@ -98,6 +99,36 @@ class Rows:
     descriptor_TE: np.ndarray
 
 
+@dataclass(frozen=True)
+class Belief:
+    """Mean and standard deviation of z at every place."""
+
+    mean: np.ndarray
+    deviation: np.ndarray
+
+
+class Surrogate(Protocol):
+    """Points of one target task, and what is believed of the results there. Points are named by the order in which they were added.
+
+    ``noise``: the variance of a result about what is believed of its place, where a belief does not hold that already.
+    """
+
+    @property
+    def noise(self) -> float: ...
+
+    def add(self, points_ND: np.ndarray) -> None:
+        """Adds points at the end, as the layout of the task has them."""
+        ...
+
+    def believe(self, seen: np.ndarray, z: np.ndarray, variance: np.ndarray, wanted: np.ndarray) -> Belief:
+        """The belief at the places ``wanted`` after observations ``z`` with ``variance`` at the places ``seen``."""
+        ...
+
+    def log_evidence(self, seen: np.ndarray, z_GN: np.ndarray, variance_GN: np.ndarray) -> np.ndarray:
+        """Log marginal likelihood of several readings of the same observations, up to a constant."""
+        ...
+
+
 class Places:
     """Points as one kernel sees them, for a target task: prior mean and covariance of z, given what past tasks showed.
 
@@ -141,6 +172,25 @@ class Places:
         linear = kernel.response + kernel.own_response + near * NEAR_RESPONSE
         return np.asarray((kernel.shared + near) * base + linear * response + kernel.own * own + kernel.level)
 
+    @property
+    def noise(self) -> float:
+        return self.kernel.noise
+
+    def believe(self, seen: np.ndarray, z: np.ndarray, variance: np.ndarray, wanted: np.ndarray) -> Belief:
+        prior = np.diag(self.covariance)[wanted]
+        if not len(seen):
+            return Belief(self.mean[wanted], np.sqrt(np.maximum(prior, JITTER)))
+        factor = cholesky(self.covariance[np.ix_(seen, seen)] + np.diag(variance + self.noise), lower=True)
+        gain = solve_triangular(factor, self.covariance[np.ix_(seen, wanted)], lower=True)
+        surprise = solve_triangular(factor, z - self.mean[seen], lower=True)
+        return Belief(self.mean[wanted] + gain.T @ surprise, np.sqrt(np.maximum(prior - (gain**2).sum(0), JITTER)))
+
+    def log_evidence(self, seen: np.ndarray, z_GN: np.ndarray, variance_GN: np.ndarray) -> np.ndarray:
+        covariance = self.covariance[np.ix_(seen, seen)][None] + _diagonals(variance_GN + self.noise)
+        factor = np.linalg.cholesky(covariance)
+        surprise = np.linalg.solve(factor, (z_GN - self.mean[seen])[:, :, None])[:, :, 0]
+        return np.asarray(-0.5 * (surprise**2).sum(1) - np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(1))
+
 
 class _Past:
     """The past rows under one kernel, factored once."""
@@ -172,33 +222,6 @@ class _Past:
 def _nearness(left_NE: np.ndarray, right_ME: np.ndarray, kernel: Kernel) -> np.ndarray:
     square = ((left_NE[:, None] - right_ME[None]) ** 2).sum(-1)
     return np.asarray(np.exp(-0.5 * square / kernel.near_reach**2))
-
-
-@dataclass(frozen=True)
-class Belief:
-    """Mean and standard deviation of z at every place."""
-
-    mean: np.ndarray
-    deviation: np.ndarray
-
-
-def believe(places: Places, seen: np.ndarray, z: np.ndarray, variance: np.ndarray, wanted: np.ndarray) -> Belief:
-    """The belief at the places ``wanted`` after observations ``z`` with ``variance`` at the places ``seen``."""
-    prior = np.diag(places.covariance)[wanted]
-    if not len(seen):
-        return Belief(places.mean[wanted], np.sqrt(np.maximum(prior, JITTER)))
-    factor = cholesky(places.covariance[np.ix_(seen, seen)] + np.diag(variance + places.kernel.noise), lower=True)
-    gain = solve_triangular(factor, places.covariance[np.ix_(seen, wanted)], lower=True)
-    surprise = solve_triangular(factor, z - places.mean[seen], lower=True)
-    return Belief(places.mean[wanted] + gain.T @ surprise, np.sqrt(np.maximum(prior - (gain**2).sum(0), JITTER)))
-
-
-def log_evidence(places: Places, seen: np.ndarray, z_GN: np.ndarray, variance_GN: np.ndarray) -> np.ndarray:
-    """Log marginal likelihood of several readings of the same observations, up to a constant."""
-    covariance = places.covariance[np.ix_(seen, seen)][None] + _diagonals(variance_GN + places.kernel.noise)
-    factor = np.linalg.cholesky(covariance)
-    surprise = np.linalg.solve(factor, (z_GN - places.mean[seen])[:, :, None])[:, :, 0]
-    return np.asarray(-0.5 * (surprise**2).sum(1) - np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(1))
 
 
 def _diagonals(values_GN: np.ndarray) -> np.ndarray:
