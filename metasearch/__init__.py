@@ -15,13 +15,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from metasearch.core.errors import UserError
     from metasearch.store.archive import Store
+    from metasearch.sweep.file import OwnSweep
     from metasearch.sweep.file import SweepFile as Sweep
     from metasearch.sweep.run import Outcome, launch, resume
+    from metasearch.training.own import RunningTrial
 
-__all__ = ["Outcome", "Store", "Sweep", "UserError", "launch", "resume"]
+__all__ = ["Outcome", "OwnSweep", "RunningTrial", "Store", "Sweep", "UserError", "launch", "resume"]
 
 _PLACES = {
     "Outcome": ("metasearch.sweep.run", "Outcome"),
+    "OwnSweep": ("metasearch.sweep.file", "OwnSweep"),
+    "RunningTrial": ("metasearch.training.own", "RunningTrial"),
     "Store": ("metasearch.store.archive", "Store"),
     "Sweep": ("metasearch.sweep.file", "SweepFile"),
     "UserError": ("metasearch.core.errors", "UserError"),

@@ -262,9 +262,9 @@ def doctor(store: StoreOption = "./store", address: AddressOption = None, as_jso
 def schema() -> None:
     """The JSON Schema of a sweep file."""
     from metasearch.cli.tables import emit_json
-    from metasearch.sweep.file import SweepFile
+    from metasearch.sweep import file
 
-    emit_json(SweepFile.model_json_schema())
+    emit_json(file.schema())
 
 
 def _drive(store: str, name: str, quiet: bool, as_json: bool, run: Any) -> None:
