@@ -106,7 +106,11 @@ def status_lines(history: History, running: bool) -> list[str]:
     mood = (
         "running"
         if running
-        else (f"ended: {history.closed}" if history.closed else "has no driver; go on with `metasearch resume`")
+        else (
+            f"ended: {history.closed}"
+            if history.closed
+            else "has no driver; go on with `metasearch resume`, or with `metasearch ask` if you run its trials yourself"
+        )
     )
     left = f", about {eta(history, now)} left" if running else ""
     return [

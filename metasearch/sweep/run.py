@@ -14,7 +14,7 @@ from metasearch.core.engine import Engine
 from metasearch.core.errors import UserError
 from metasearch.core.event import Opened
 from metasearch.core.history import History
-from metasearch.core.protocols import RunnerFactory
+from metasearch.core.protocols import Log, RunnerFactory
 from metasearch.core.sweep import Budget, Resources, Sweep
 from metasearch.core.task import Task
 from metasearch.corpora import as_task, check_source, load
@@ -239,7 +239,7 @@ def resume(
             known = ", ".join(store.sweeps()) or "none"
             raise UserError(f"The store {store.url} has no sweep {name}. Sweeps there: {known}.")
         before = History.fold(log.read())
-        after = _amended(before.sweep, file, trials)
+        after = amended(before.sweep, file, trials)
         outcome = _run(after, store, log, observer or Quiet(), address, cpus, train, before)
     return _learned_from(outcome, store, observer or Quiet())
 
@@ -251,7 +251,8 @@ def _learned_from(outcome: Outcome, store: Store, observer: Observer) -> Outcome
     return outcome
 
 
-def _amended(before: Sweep, file: AnySweep | None, trials: str | None) -> Sweep:
+def amended(before: Sweep, file: AnySweep | None, trials: str | None) -> Sweep:
+    """The sweep with what may change changed. Raises UserError if ``file`` asks another question, or ``trials`` is no number."""
     after = before
     if file is not None:
         changes = differences(before.settings["file"], file.model_dump(mode="json"))
@@ -324,11 +325,7 @@ def _run(
     chosen = learned.begun(sweep, store, {} if before is None else before.adopted, observer.note)
     with tune.cluster(address, cpus):
         ran_under = environment.describe() | {"cluster": tune.describe_cluster()["resources"]}
-        patient = PatientLog(log, observer.trouble)
-        engine = Engine.open(sweep, chosen.searcher, chosen.scheduler, patient, time.time(), ran_under)
-        for part, digest in chosen.digests.items():
-            if part not in engine.history.adopted:
-                engine.adopt(part, digest, time.time())
+        engine = opened(sweep, chosen, PatientLog(log, observer.trouble), ran_under)
         if before is not None:
             engine.resume(time.time(), ran_under)
         if before is not None and before.sweep != sweep:
@@ -344,6 +341,15 @@ def _run(
             keep=settings.get("trial", {}).get("keep"),
         )
     return Outcome(reason, engine.history)
+
+
+def opened(sweep: Sweep, chosen: learned.Algorithms, log: Log, ran_under: Mapping[str, Any]) -> Engine:
+    """The engine over ``log``, which has adopted what its algorithms learned."""
+    engine = Engine.open(sweep, chosen.searcher, chosen.scheduler, log, time.time(), ran_under)
+    for part, digest in chosen.digests.items():
+        if part not in engine.history.adopted:
+            engine.adopt(part, digest, time.time())
+    return engine
 
 
 def _runners(sweep: Sweep, train: Train | None) -> RunnerFactory:

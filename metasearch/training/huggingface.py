@@ -1,10 +1,10 @@
 """The Hugging Face ``Trainer`` as one's own training: a callback that reports its evaluations (extra ``transformers``).
 
-    def train(config, trial):
-        args = TrainingArguments(output_dir=…, eval_strategy="steps", eval_steps=50, max_steps=trial.steps, …)
-        report = ReportCallback(trial)
-        trainer = Trainer(model, args, train_dataset=…, eval_dataset=…, callbacks=[report])
-        trainer.train(resume_from_checkpoint=report.resume_from(args.output_dir))
+def train(config, trial):
+    args = TrainingArguments(output_dir=…, eval_strategy="steps", eval_steps=50, max_steps=trial.steps, …)
+    report = ReportCallback(trial)
+    trainer = Trainer(model, args, train_dataset=…, eval_dataset=…, callbacks=[report])
+    trainer.train(resume_from_checkpoint=report.resume_from(args.output_dir))
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from metasearch.training.own import RunningTrial
 class ReportCallback(TrainerCallback):  # type: ignore[misc]
     """Reports ``metric`` after every evaluation, at the trainer's optimizer step, with the trainer's checkpoint of that step.
 
-    ``lr_scale`` of an answer multiplies the learning rates of the trainer's optimizer and of its scheduler. A checkpoint is taken at
+    ``lr_scale`` of an answer multiplies the learning rates of the trainer's optimizer and of its scheduler. The trainer saves at
     every evaluation: set ``save_strategy="no"`` and ``save_total_limit=1``, and nothing else is kept.
     """
 

@@ -1,9 +1,9 @@
 """A Lightning ``Trainer`` as one's own training: a callback that reports its validations (extra ``lightning``).
 
-    def train(config, trial):
-        report = ReportCallback(trial)
-        trainer = lightning.Trainer(max_epochs=trial.steps, callbacks=[report], enable_checkpointing=False, logger=False)
-        trainer.fit(module, train_loader, valid_loader, ckpt_path=report.resume_from(folder))
+def train(config, trial):
+    report = ReportCallback(trial)
+    trainer = lightning.Trainer(max_epochs=trial.steps, callbacks=[report], enable_checkpointing=False, logger=False)
+    trainer.fit(module, train_loader, valid_loader, ckpt_path=report.resume_from(folder))
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from metasearch.training.own import RunningTrial
 class ReportCallback(lightning.Callback):  # type: ignore[misc]
     """Reports the logged ``metric`` at the end of every epoch, with Lightning's checkpoint; a step is an epoch.
 
-    ``lr_scale`` of an answer multiplies the learning rates of all optimizers. Raises KeyError if an epoch has not logged the metric.
+    ``lr_scale`` of an answer multiplies the learning rates of all optimizers. Raises KeyError if an epoch logs no such metric.
     """
 
     def __init__(self, trial: RunningTrial, metric: str = "val_loss") -> None:

@@ -131,7 +131,7 @@ class OwnRunner:
         self._train = train
         self._config = dict(assignment.config)
         self._metric = sweep.task.metric
-        self._sign = -1.0 if sweep.task.source.get("mode") == "max" else 1.0
+        self._sign = sweep.task.sign
         self._trial = RunningTrial(sweep, assignment)
         self._thread: threading.Thread | None = None
         self._directive = Directive()
