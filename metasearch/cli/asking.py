@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from metasearch.cli.options import JsonOption, StoreOption, answer, sweep_names
+from metasearch.cli.options import JsonOption, StoreOption, answer, named_number, sweep_names
 from metasearch.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def tell(
         raise UserError(f'A trial is named SWEEP/NUMBER, found "{trial}".')
     if (loss is None) == (failed is None):
         raise UserError("Tell either --loss or --failed.")
-    measured = dict(_measured(text) for text in metric or ())
+    measured = dict(named_number("--metric", text) for text in metric or ())
     with _opened(name, store, None) as search:
         if failed is not None:
             told = search.fail(int(number), failed, leg=leg)
@@ -81,14 +81,6 @@ def _opened(sweep: str, store: str, trials: str | None) -> AskTell:
     if Path(sweep).suffix in (".yaml", ".yml"):
         return AskTell(read(sweep), store, trials=trials)
     return AskTell(sweep, existing(store), trials=trials)
-
-
-def _measured(text: str) -> tuple[str, float]:
-    name, _, number = text.partition("=")
-    try:
-        return name, float(number)
-    except ValueError:
-        raise UserError(f'--metric expects NAME=NUMBER, found "{text}".') from None
 
 
 def _line(told: Told) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from metasearch.cli import asking, meta
+from metasearch.cli import asking, imports, meta
 from metasearch.cli.options import JsonOption, StoreOption, answer, existing, sweep_names
 from metasearch.core.errors import UserError
 
@@ -24,6 +24,8 @@ app = typer.Typer(
 app.add_typer(meta.app, name="meta")
 app.command("ask")(asking.ask)
 app.command("tell")(asking.tell)
+app.command("import")(imports.import_)
+app.command("to-optuna")(imports.to_optuna)
 
 OverrideOption = Annotated[list[str] | None, typer.Option("--override", "-o", metavar="A.B=C", help="Change one key of the file.")]
 AddressOption = Annotated[str | None, typer.Option(help="Ray cluster: auto, host:port or ray://…; a local one if left out.")]

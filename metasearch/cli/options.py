@@ -27,6 +27,15 @@ def sweep_names(context: typer.Context, incomplete: str) -> list[str]:
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+def named_number(option: str, text: str) -> tuple[str, float]:
+    """NAME=X as an option takes it."""
+    name, _, number = text.partition("=")
+    try:
+        return name, float(number)
+    except ValueError:
+        raise UserError(f'{option} expects NAME=NUMBER, found "{text}".') from None
+
+
 def existing(url: str) -> Any:
     """The store at ``url``; a read must not make an empty one."""
     from metasearch.store.archive import Store
