@@ -93,13 +93,14 @@ class RunningTrial:
             raise LegOver
         self._news.put(self._checked(step, loss, metrics))
         answer = self._answers.get()
+        self._saved, self._has_saved = None, False  # from here on training changes what the state refers to
         self._told_to_stop = answer.stop
         return answer
 
     def save(self, state: Any) -> None:
-        """What the trial goes on from after a pause or a crash. Call it right before ``report``: it is written, if it is, while
-        ``report`` waits. Tensors, arrays, numbers, text and bytes, in mappings and lists: ``model.state_dict()`` will do.
-        A function is called when its answer is to be written.
+        """What the trial goes on from after a pause or a crash. Call it right before ``report``: it is written, if ever, while that
+        report waits. Tensors, arrays, numbers, text and bytes, in mappings and lists: ``model.state_dict()`` will do. A function
+        is called when its answer is to be written.
         """
         self._saved, self._has_saved = state, True
 
@@ -163,9 +164,7 @@ class OwnRunner:
         newest = self._newest
         report = None if newest is None else [newest.step, newest.loss, dict(newest.metrics)]
         saved = self._trial._saved
-        content = encode({"seconds": self._seconds, "report": report, "state": saved() if callable(saved) else saved})
-        self._trial._saved, self._trial._has_saved = None, False
-        return content
+        return encode({"seconds": self._seconds, "report": report, "state": saved() if callable(saved) else saved})
 
     def restore(self, checkpoint: bytes) -> None:
         from metasearch.training.state import decode
@@ -200,6 +199,7 @@ class OwnRunner:
         """The stored loss is minimised; under its own name the metric stays as it was reported."""
         loss = self._sign * report.loss
         metrics = {**report.metrics, self._metric: report.loss}
+        last = last or report.step >= self._trial.steps
         return Progress(report.step, loss if math.isfinite(loss) else math.inf, self._seconds, metrics, last)
 
     def _ended(self, end: _End) -> Progress:

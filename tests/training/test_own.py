@@ -92,6 +92,27 @@ def test_a_checkpoint_is_of_the_moment_of_the_report() -> None:
     assert decode(checkpoint)["state"]["weights"].tolist() == [2.0, 2.0]
 
 
+def test_a_state_that_was_not_written_in_time_is_not_written_late() -> None:
+    """Training has changed it by then."""
+
+    def train(config: dict[str, Any], trial: Any) -> None:
+        weights = torch.zeros(1)
+        for step in (1, 2):
+            if step == 1:
+                trial.save({"weights": weights, "step": step})
+            trial.report(step=step, loss=0.0)
+            weights += 1
+
+    running = runner(train)
+    running.advance(), running.advance()
+    assert running.checkpoint() is None
+    running.close()
+
+
+def test_the_report_at_the_end_of_a_full_trial_is_its_last() -> None:
+    assert [progress.last for progress in to_its_end(runner(counting))] == [False, False, False, True]
+
+
 def test_there_is_no_checkpoint_without_something_new_to_save() -> None:
     def train(config: dict[str, Any], trial: Any) -> None:
         trial.save(lambda: {"made": "late"})
