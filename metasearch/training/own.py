@@ -20,6 +20,7 @@ from metasearch.core.event import Directive
 from metasearch.core.protocols import Assignment, Progress
 from metasearch.core.sweep import Sweep
 from metasearch.training.importing import load_callable
+from metasearch.training.state import decode, encode
 
 GRACE_SECONDS = 30.0
 """So long a function that was told to stop may take to return; after that the worker goes on without waiting for it."""
@@ -157,8 +158,6 @@ class OwnRunner:
         self._directive = directive
 
     def checkpoint(self) -> bytes | None:
-        from metasearch.training.state import encode
-
         if not self._trial._has_saved:
             return None
         newest = self._newest
@@ -167,8 +166,6 @@ class OwnRunner:
         return encode({"seconds": self._seconds, "report": report, "state": saved() if callable(saved) else saved})
 
     def restore(self, checkpoint: bytes) -> None:
-        from metasearch.training.state import decode
-
         found = decode(checkpoint)
         self._seconds, self._trial._restored = found["seconds"], found["state"]
         if found["report"] is not None:
