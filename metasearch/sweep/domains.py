@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
@@ -48,7 +49,7 @@ def domain_of(written: Any, own: Domain) -> Domain:
 
 
 def free_domain(written: Any) -> Domain:
-    """The same where nobody says what the values must be. Text that reads as a number is one: YAML takes 1e-3 for text."""
+    """The same where nobody says what the values must be. Text such as 1e-3 is a number, which YAML takes for text."""
     return _built_of(written, "a value", ("float", "int", "boolean"), _plain)
 
 
@@ -67,9 +68,7 @@ def _built_of(written: Any, noun: str, ranges: tuple[str, ...], read: Reader) ->
 
 def _plain(value: Any) -> Value:
     if isinstance(value, str):
-        with suppress(UserError):
-            return float(_read("float", value))
-        return value
+        return float(value) if re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value) else value
     if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     raise UserError(f"expected a finite number, true, false or text, found {value!r}")
