@@ -15,16 +15,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from metasearch.core.errors import UserError
     from metasearch.store.archive import Store
+    from metasearch.store.imports.source import import_results
+    from metasearch.sweep.asking import AskTell
+    from metasearch.sweep.file import OwnSweep
     from metasearch.sweep.file import SweepFile as Sweep
     from metasearch.sweep.run import Outcome, launch, resume
+    from metasearch.training.own import RunningTrial
 
-__all__ = ["Outcome", "Store", "Sweep", "UserError", "launch", "resume"]
+__all__ = ["AskTell", "Outcome", "OwnSweep", "RunningTrial", "Store", "Sweep", "UserError", "import_results", "launch", "resume"]
 
 _PLACES = {
+    "AskTell": ("metasearch.sweep.asking", "AskTell"),
     "Outcome": ("metasearch.sweep.run", "Outcome"),
+    "OwnSweep": ("metasearch.sweep.file", "OwnSweep"),
+    "RunningTrial": ("metasearch.training.own", "RunningTrial"),
     "Store": ("metasearch.store.archive", "Store"),
     "Sweep": ("metasearch.sweep.file", "SweepFile"),
     "UserError": ("metasearch.core.errors", "UserError"),
+    "import_results": ("metasearch.store.imports.source", "import_results"),
     "launch": ("metasearch.sweep.run", "launch"),
     "resume": ("metasearch.sweep.run", "resume"),
 }

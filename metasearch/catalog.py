@@ -53,7 +53,7 @@ def load(room: str, name: str) -> ModuleType:
     path = _own(room).get(name)
     if path is None:
         raise UserError(f'There is no "{name}" among the {room}.{did_you_mean(name, names(room))}')
-    return _import_file(f"metasearch_plugins.{room}.{name}", path)
+    return import_file(f"metasearch_plugins.{room}.{name}", path)
 
 
 def searchers() -> list[str]:
@@ -158,7 +158,7 @@ def _own(room: str) -> dict[str, Path]:
     return {path.stem: path for path in files if not path.name.startswith("_")}
 
 
-def _import_file(module_name: str, path: Path) -> ModuleType:
+def import_file(module_name: str, path: Path) -> ModuleType:
     if module_name in sys.modules:
         return sys.modules[module_name]
     spec = importlib.util.spec_from_file_location(module_name, path)
@@ -169,5 +169,5 @@ def _import_file(module_name: str, path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:  # whatever a user's file raises is a fault of that file
         del sys.modules[module_name]
-        raise UserError(f"The plug-in {path} cannot be imported: {type(error).__name__}: {error}") from error
+        raise UserError(f"The file {path} cannot be imported: {type(error).__name__}: {error}") from error
     return module

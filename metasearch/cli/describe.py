@@ -30,6 +30,9 @@ from metasearch.sweep.simulation import Replay
 PREVIEWED = 3
 """Configs shown by a dry run."""
 
+STANDARD_COLUMNS = ("loss", "train_loss", "grad_norm", "lr", "seconds")
+"""What is shown of a curve; where some of it was not measured, something else that was."""
+
 
 def plan(sweep: Sweep, store: Store | None = None) -> dict[str, Any]:
     """The sweep, what its searcher would try first, and what it would reuse of the earlier sweeps of ``store``; None if it does not
@@ -49,7 +52,7 @@ def plan_lines(sweep: Sweep, planned: Mapping[str, Any]) -> list[str]:
     return [
         f"sweep      {sweep.name} (seed {sweep.seed})",
         f"task       {task.name}, minimise {task.metric}  [{task.id}]",
-        f"described  {', '.join(f'{name} {value:g}' for name, value in list(descriptor.items())[:8])} …",
+        *([f"described  {', '.join(f'{name} {value:g}' for name, value in list(descriptor.items())[:8])} …"] if descriptor else []),
         f"search     {_spec(sweep.search['searcher'])} + {_spec(sweep.search['scheduler'])}",
         *([] if planned["reuse"] is None else [f"reuse      {extent_of_reuse(planned['reuse'])}"]),
         f"trial      {count(sweep.horizon)} {task.unit}, {sweep.reports} reports",
@@ -103,7 +106,11 @@ def status_lines(history: History, running: bool) -> list[str]:
     mood = (
         "running"
         if running
-        else (f"ended: {history.closed}" if history.closed else "has no driver; go on with `metasearch resume`")
+        else (
+            f"ended: {history.closed}"
+            if history.closed
+            else "has no driver; go on with `metasearch resume`, or with `metasearch ask` if you run its trials yourself"
+        )
     )
     left = f", about {eta(history, now)} left" if running else ""
     return [
@@ -170,7 +177,9 @@ def _story(fact: Any) -> str | None:
 
 def trial_lines(found: dict[str, Any]) -> list[str]:
     loss = "–" if found["loss"] is None else f"{found['loss']:.4f}"
-    names = ("loss", "train_loss", "grad_norm", "lr", "seconds")
+    measured_in = set().union(*found["curve"]) - {"step", found["metric"]}
+    standard = [name for name in STANDARD_COLUMNS if name in measured_in]
+    names = [*standard, *sorted(measured_in - set(standard))][: len(STANDARD_COLUMNS)]
     curve = ["  ".join(f"{name:>10}" for name in ("step", *names))]
     for point in found["curve"]:
         measured = (f"{point[name]:>10.4g}" if name in point else f"{'–':>10}" for name in names)
@@ -200,7 +209,7 @@ def outcome_lines(outcome: Outcome, name: str, store: str) -> list[str]:
         *lines,
         f"winner: trial {best.number} with {metric} {history.best_loss:.4f}",
         f"  the median of {len(losses)} trials is {statistics.median(losses):.4f}",
-        f"  {best.config.strategy}",
+        *([f"  {best.config.strategy}"] if best.config.strategy else []),
         *(f"  {key}: {value}" for key, value in best.config.items()),
         f"See it: metasearch show {name}/{best.number} --store {store}",
     ]

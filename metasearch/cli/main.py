@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from metasearch.cli import meta
-from metasearch.cli.options import JsonOption, StoreOption, answer, existing
+from metasearch.cli import asking, imports, meta
+from metasearch.cli.options import JsonOption, StoreOption, answer, existing, sweep_names
 from metasearch.core.errors import UserError
 
 app = typer.Typer(
@@ -22,6 +22,10 @@ app = typer.Typer(
 )
 
 app.add_typer(meta.app, name="meta")
+app.command("ask")(asking.ask)
+app.command("tell")(asking.tell)
+app.command("import")(imports.import_)
+app.command("to-optuna")(imports.to_optuna)
 
 OverrideOption = Annotated[list[str] | None, typer.Option("--override", "-o", metavar="A.B=C", help="Change one key of the file.")]
 AddressOption = Annotated[str | None, typer.Option(help="Ray cluster: auto, host:port or ray://…; a local one if left out.")]
@@ -81,7 +85,7 @@ def launch(
 
 @app.command()
 def resume(
-    sweep: Annotated[str, typer.Argument(help="Name of the sweep.")],
+    sweep: Annotated[str, typer.Argument(help="Name of the sweep.", autocompletion=sweep_names)],
     store: StoreOption = "./store",
     trials: Annotated[str | None, typer.Option(help="New limit of trials, or +20 for 20 more.")] = None,
     file: Annotated[Path | None, typer.Option(help="The sweep file, if its budget or resources changed.")] = None,
@@ -105,7 +109,9 @@ def resume(
 
 @app.command()
 def status(
-    sweep: Annotated[str | None, typer.Argument(help="Name of the sweep; the latest if left out.")] = None,
+    sweep: Annotated[
+        str | None, typer.Argument(help="Name of the sweep; the latest if left out.", autocompletion=sweep_names)
+    ] = None,
     store: StoreOption = "./store",
     as_json: JsonOption = False,
 ) -> None:
@@ -123,7 +129,7 @@ def status(
 
 
 @app.command()
-def watch(sweep: Annotated[str | None, typer.Argument()] = None, store: StoreOption = "./store") -> None:
+def watch(sweep: Annotated[str | None, typer.Argument(autocompletion=sweep_names)] = None, store: StoreOption = "./store") -> None:
     """Follow a running sweep from any terminal that sees the store. Ctrl-C ends the watching, not the sweep."""
     from metasearch.cli.describe import follow
 
@@ -159,7 +165,7 @@ def show(
 
 
 @app.command()
-def stop(sweep: Annotated[str, typer.Argument()], store: StoreOption = "./store") -> None:
+def stop(sweep: Annotated[str, typer.Argument(autocompletion=sweep_names)], store: StoreOption = "./store") -> None:
     """Ask the driver of a sweep to end it in order; `metasearch resume` goes on later."""
     opened = existing(store)
     opened.history(sweep)
@@ -206,7 +212,7 @@ def query(
 
 
 @app.command()
-def audit(sweep: Annotated[str, typer.Argument()], store: StoreOption = "./store") -> None:
+def audit(sweep: Annotated[str, typer.Argument(autocompletion=sweep_names)], store: StoreOption = "./store") -> None:
     """Make every decision of a sweep again from the facts before it, and compare."""
     from metasearch.cli.describe import audit_lines
 
@@ -262,9 +268,9 @@ def doctor(store: StoreOption = "./store", address: AddressOption = None, as_jso
 def schema() -> None:
     """The JSON Schema of a sweep file."""
     from metasearch.cli.tables import emit_json
-    from metasearch.sweep.file import SweepFile
+    from metasearch.sweep import file
 
-    emit_json(SweepFile.model_json_schema())
+    emit_json(file.schema())
 
 
 def _drive(store: str, name: str, quiet: bool, as_json: bool, run: Any) -> None:

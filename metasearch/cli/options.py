@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,29 @@ import typer
 from metasearch.core.errors import UserError
 
 StoreOption = Annotated[str, typer.Option("--store", envvar="METASEARCH_STORE", help="Folder or s3:// URL that holds all sweeps.")]
+
+
+def sweep_names(context: typer.Context, incomplete: str) -> list[str]:
+    """What the shell offers for a sweep: those of the store that the line names so far. Never an error on somebody's prompt."""
+    from metasearch.store.archive import Store
+
+    try:
+        sweeps = Store(context.params.get("store") or os.environ.get("METASEARCH_STORE", "./store")).sweeps()
+    except (UserError, OSError):
+        return []
+    return [name for name in sweeps if name.startswith(incomplete)]
+
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def named_number(option: str, text: str) -> tuple[str, float]:
+    """NAME=X as an option takes it."""
+    name, _, number = text.partition("=")
+    try:
+        return name, float(number)
+    except ValueError:
+        raise UserError(f'{option} expects NAME=NUMBER, found "{text}".') from None
 
 
 def existing(url: str) -> Any:

@@ -94,14 +94,18 @@ class Runner(Protocol):
         """Changes the running trial from its next training step on."""
         ...
 
-    def checkpoint(self) -> bytes:
-        """Everything needed to go on elsewhere."""
+    def checkpoint(self) -> bytes | None:
+        """Everything needed to go on elsewhere; None if there is nothing newer than before."""
         ...
 
     def restore(self, checkpoint: bytes) -> None: ...
 
     def adopt(self, checkpoint: bytes) -> None:
         """Starts from another trial's weights, under the own config."""
+        ...
+
+    def close(self) -> None:
+        """The leg is over, and nothing more will be asked: lets go of whatever outlives the runner. May be called twice."""
         ...
 
 

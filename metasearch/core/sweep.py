@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any, cast
 
 from metasearch.core.config import Config
@@ -77,7 +77,9 @@ def space_record(space: Space) -> dict[str, Any]:
     parameters = []
     for parameter in space:
         kind = type(parameter.domain).__name__.lower()
-        set_fields = {k: v for k, v in asdict(parameter.domain).items() if v is not None and v is not False}  # type: ignore[call-overload]
+        required = {field.name for field in fields(parameter.domain) if field.default is MISSING}  # type: ignore[arg-type]
+        written = asdict(parameter.domain).items()  # type: ignore[call-overload]
+        set_fields = {k: v for k, v in written if k in required or (v is not None and v is not False)}
         when = {name: list(allowed) for name, allowed in parameter.when.items()}
         parameters.append({"name": parameter.name, "type": kind, **set_fields, **({"when": when} if when else {})})
     return {"parameters": parameters, "candidates": [dict(candidate) for candidate in space.candidates]}

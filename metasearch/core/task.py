@@ -33,3 +33,8 @@ class Task:
             [self.kind, self.metric, self.unit, self.content or self.source], sort_keys=True, separators=(",", ":")
         )
         return hashlib.blake2b(identity.encode(), digest_size=6).hexdigest()
+
+    @property
+    def sign(self) -> float:
+        """Stored losses are minimised: -1 if higher values of the metric are better, and losses carry the other sign."""
+        return -1.0 if self.source.get("mode") == "max" else 1.0

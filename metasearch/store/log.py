@@ -30,11 +30,15 @@ def read_facts(files: Files, sweep: str, position: int = 0) -> Iterator[Fact]:
         yield from READERS[version](table)
 
 
+class SweepHeld(UserError):  # noqa: N818
+    """Another process writes this sweep."""
+
+
 class SegmentLog:
     """The log as its only writer holds it, from its making until ``close``. Implements ``metasearch.core.protocols.Log``.
 
     ``set_aside`` holds a message for every torn segment that was found at the end and renamed.
-    Raises UserError if another process writes this sweep, or if a segment before the last is damaged.
+    Raises SweepHeld if another process writes this sweep, and UserError if a segment before the last is damaged.
     """
 
     def __init__(self, files: Files, sweep: str) -> None:
@@ -193,8 +197,8 @@ class SegmentLog:
         self._files.write_atomic(path + SET_ASIDE, self._files.read(path))
         self._files.delete(path)
 
-    def _refusal(self, held: Held) -> UserError:
-        return UserError(
+    def _refusal(self, held: Held) -> SweepHeld:
+        return SweepHeld(
             f"Sweep {self._sweep} is being run by {held.holder}{held.until}. "
             f"Stop it with `metasearch stop {self._sweep}`, or wait until it ends."
         )

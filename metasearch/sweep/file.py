@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from metasearch.core.errors import UserError, did_you_mean
 from metasearch.sweep.pairing import paired
@@ -49,30 +49,36 @@ class SearchSection(Section):
         return dict(zip(("searcher", "scheduler"), paired(written), strict=True)) if isinstance(written, str) else written
 
 
-class BudgetSection(Section):
-    """Limits of the whole sweep; at least one. The first that is reached ends it."""
-
+class _Limits(Section):
     trials: Annotated[Count | None, Field(gt=0)] = None
-    tokens: Annotated[Count | None, Field(gt=0, description="Training tokens over all trials.")] = None
     wall: Annotated[Seconds | None, Field(gt=0, description="Time on the clock while a driver runs.")] = None
     cpu_hours: Annotated[float | None, Field(gt=0)] = None
     gpu_hours: Annotated[float | None, Field(gt=0)] = None
 
     @model_validator(mode="after")
-    def _limited(self) -> BudgetSection:
+    def _limited(self) -> Self:
         if not any(limit is not None for limit in self.__dict__.values()):
-            raise ValueError(f"expected at least one of {', '.join(BudgetSection.model_fields)}")
+            raise ValueError(f"expected at least one of {', '.join(type(self).model_fields)}")
         return self
 
 
-class TrialSection(Section):
+class BudgetSection(_Limits):
+    """Limits of the whole sweep; at least one. The first that is reached ends it."""
+
+    tokens: Annotated[Count | None, Field(gt=0, description="Training tokens over all trials.")] = None
+
+
+class _Trial(Section):
+    max_failures: Annotated[int, Field(ge=0, description="Crashes after which a trial is given up.")] = 2
+    keep: Annotated[int, Field(ge=1, description="Of how many ended trials the checkpoints stay: the best ones.")] = 10
+    silence: Annotated[Seconds, Field(gt=0, description="Time without a report after which a trial counts as hanging.")] = 1800.0
+
+
+class TrialSection(_Trial):
     """One full trial."""
 
     tokens: Annotated[Count, Field(gt=0, description="Training tokens of a full trial; schedules end there.")] = 1_000_000
     reports: Annotated[int, Field(gt=0, le=10_000, description="Evaluations, evenly spaced; schedulers decide at these.")] = 10
-    max_failures: Annotated[int, Field(ge=0, description="Crashes after which a trial is given up.")] = 2
-    keep: Annotated[int, Field(ge=1, description="Of how many ended trials the checkpoints stay: the best ones.")] = 10
-    silence: Annotated[Seconds, Field(gt=0, description="Time without a report after which a trial counts as hanging.")] = 1800.0
 
 
 class ResourcesSection(Section):
@@ -92,20 +98,11 @@ class ResourcesSection(Section):
         return self
 
 
-class SweepFile(Section):
-    """The question a sweep asks, as a user writes it."""
+class Question(Section):
+    """What every sweep says, whatever is trained."""
 
     name: Annotated[str, Field(description="Names the sweep in the store.")]
-    task: TaskSection
-    space: Annotated[dict[str, Any], Field(description="What may be tried; see the sweep-file reference.")] = Field(
-        default_factory=dict
-    )
-    unlisted: Annotated[
-        Literal["search", "default"], Field(description="What happens to strategies and parameters that `space` does not name.")
-    ] = "search"
     search: SearchSection = SearchSection()
-    budget: BudgetSection
-    trial: TrialSection = TrialSection()
     resources: ResourcesSection = ResourcesSection()
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
@@ -121,10 +118,76 @@ class SweepFile(Section):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise UserError("This sweep does not hold together:", [_fault(entry) for entry in error.errors()]) from error
+            raise UserError(
+                "This sweep does not hold together:", [_fault(entry, type(self)) for entry in error.errors()]
+            ) from error
 
 
-def read(path: str | Path, overrides: Sequence[str] = ()) -> SweepFile:
+class SweepFile(Question):
+    """The question a sweep of language models asks, as a user writes it."""
+
+    task: TaskSection
+    space: Annotated[dict[str, Any], Field(description="What may be tried; see the sweep-file reference.")] = Field(
+        default_factory=dict
+    )
+    unlisted: Annotated[
+        Literal["search", "default"], Field(description="What happens to strategies and parameters that `space` does not name.")
+    ] = "search"
+    budget: BudgetSection
+    trial: TrialSection = TrialSection()
+
+
+class OwnTaskSection(Section):
+    """What one's own training learns, and how it is scored."""
+
+    name: Annotated[str, Field(min_length=1, description="Trials of tasks of one name, metric and unit are compared.")]
+    metric: Annotated[str, Field(min_length=1, description="What the reported loss is called.")] = "loss"
+    mode: Annotated[Literal["min", "max"], Field(description="Whether lower or higher is better.")] = "min"
+    unit: Annotated[str, Field(min_length=1, description="What a step counts.")] = "steps"
+    descriptor: Annotated[
+        dict[str, float] | None, Field(description="Numbers that describe the task, for searches that learn from other tasks.")
+    ] = None
+
+
+class OwnBudgetSection(_Limits):
+    """Limits of the whole sweep; at least one. The first that is reached ends it."""
+
+    steps: Annotated[Count | None, Field(gt=0, description="Steps over all trials.")] = None
+
+
+class OwnTrialSection(_Trial):
+    """One full trial."""
+
+    steps: Annotated[Count, Field(gt=0, description="The step at which a full trial is complete.")]
+
+
+class OwnSweep(Question):
+    """The question of a sweep over one's own training. ``train``: ``FILE.py:NAME`` or ``MODULE:NAME``, unless it is given in Python
+    or the trials are run by whoever asks for them.
+    """
+
+    train: Annotated[str | None, Field(description="The training function or class: FILE.py:NAME or MODULE:NAME.")] = None
+    task: OwnTaskSection
+    space: Annotated[dict[str, Any], Field(description="What may be tried: every parameter.")]
+    budget: OwnBudgetSection
+    trial: OwnTrialSection
+
+
+AnySweep = SweepFile | OwnSweep
+
+
+def is_own(content: Mapping[str, Any]) -> bool:
+    """Is this the file of a sweep over one's own training? A corpus is learned by a language model of ours."""
+    task = content.get("task")
+    return "train" in content or (isinstance(task, Mapping) and "corpus" not in task and "name" in task)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of both kinds of sweep file."""
+    return TypeAdapter(AnySweep).json_schema()
+
+
+def read(path: str | Path, overrides: Sequence[str] = ()) -> AnySweep:
     """A sweep file with ``a.b=c`` overrides. Raises UserError with every fault of the file's form."""
     path = Path(path)
     try:
@@ -143,7 +206,8 @@ def read(path: str | Path, overrides: Sequence[str] = ()) -> SweepFile:
         _override(content, override)
     content.setdefault("name", path.stem)
     try:
-        return SweepFile(**{str(key): value for key, value in content.items()})
+        kind = OwnSweep if is_own(content) else SweepFile
+        return kind(**{str(key): value for key, value in content.items()})
     except UserError as error:
         raise UserError(f"The sweep file {path} does not hold together:", error.faults) from error
 
@@ -163,18 +227,18 @@ def _override(content: dict[str, Any], override: str) -> None:
         raise UserError(f'The value of "{override}" is not YAML: {error}') from error
 
 
-def _fault(entry: Mapping[str, Any]) -> str:
+def _fault(entry: Mapping[str, Any], model: type[Section]) -> str:
     where = ".".join(str(part) for part in entry["loc"] if part not in ("str", "dict[str,any]"))
     if entry["type"] == "extra_forbidden":
-        return f"{where}: there is no such key.{did_you_mean(str(entry['loc'][-1]), _keys_beside(entry['loc']))}"
+        return f"{where}: there is no such key.{did_you_mean(str(entry['loc'][-1]), _keys_beside(entry['loc'], model))}"
     if entry["type"] == "missing":
         return f"{where}: is missing"
     message = entry["msg"].removeprefix("Value error, ")
     return f"{where}: {message}" + ("" if entry["type"] == "value_error" and not where else f", found {entry['input']!r}")
 
 
-def _keys_beside(location: Sequence[str | int]) -> Iterator[str]:
-    model: Any = SweepFile
+def _keys_beside(location: Sequence[str | int], root: type[Section]) -> Iterator[str]:
+    model: Any = root
     for part in location[:-1]:
         model = model.model_fields[str(part)].annotation
     yield from model.model_fields

@@ -65,6 +65,11 @@ def learned_by(search: Mapping[str, Any]) -> str | None:
 
 def algorithms(search: Mapping[str, Any], store: Store, digests: Mapping[str, str]) -> Algorithms:
     """The algorithms of a sweep that has adopted the thetas ``digests``. Raises UserError if one is not in the store."""
+    if not search:
+        raise UserError(
+            "The trials of this sweep were imported: no algorithm of ours decided there, and none goes on with it. "
+            "A new sweep with search: meta learns from it."
+        )
     name = learned_by(search)
     if name is None:
         return Algorithms(catalog.build_searcher(search["searcher"]), catalog.build_scheduler(search["scheduler"]), {})

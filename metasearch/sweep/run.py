@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -14,18 +14,31 @@ from metasearch.core.engine import Engine
 from metasearch.core.errors import UserError
 from metasearch.core.event import Opened
 from metasearch.core.history import History
-from metasearch.core.protocols import RunnerFactory
+from metasearch.core.protocols import Log, RunnerFactory
 from metasearch.core.sweep import Budget, Resources, Sweep
+from metasearch.core.task import Task
 from metasearch.corpora import as_task, check_source, load
 from metasearch.store.archive import Store
 from metasearch.store.files import StoreUnavailable
 from metasearch.store.log import SegmentLog
 from metasearch.store.patience import PatientLog
 from metasearch.sweep import environment, learned
-from metasearch.sweep.file import SweepFile
+from metasearch.sweep.file import AnySweep, OwnBudgetSection, OwnSweep, SweepFile
+from metasearch.sweep.own_space import own_space
 
-AMENDABLE = ("budget", "resources", "trial.max_failures", "trial.silence", "trial.keep")
-"""Parts of a sweep file that may change between launch and resume; anything else would make its trials incomparable."""
+AMENDABLE = ("budget", "resources", "trial.max_failures", "trial.silence", "trial.keep", "train")
+"""Parts of a sweep file that may change between launch and resume; anything else would make its trials incomparable. Where a
+training function lies may change, because files are moved and mended; what it learns is not known here.
+"""
+
+Train = Callable[..., Any]
+"""``train(config, trial)``, or a class; see ``metasearch.training.own``."""
+
+OWN = "own"
+"""The kind of the task of somebody's own training."""
+
+MOST_OWN_REPORTS = 10
+"""One's own training reports as it likes. A scheduler that compares at even distances takes it for this many, or one per step."""
 
 KEEP_SECONDS = 5.0
 """How often the right to write is renewed while nothing is written."""
@@ -98,12 +111,17 @@ class Outcome:
         }
 
 
-def resolve(file: SweepFile) -> Sweep:
+def resolve(file: AnySweep) -> Sweep:
     """The sweep a file asks for, its corpus loaded and described. Raises UserError with every fault that can be found."""
     faults: list[str] = []
     search = {"searcher": file.search.searcher, "scheduler": file.search.scheduler}
     with _collecting(faults):
         faults += learned.faults_of(search)
+    shared = {"name": file.name, "search": search, "seed": file.seed, **_amendable(file)}
+    return _own(file, faults, shared) if isinstance(file, OwnSweep) else _language_model(file, faults, shared)
+
+
+def _language_model(file: SweepFile, faults: list[str], shared: Mapping[str, Any]) -> Sweep:
     kinds = catalog.corpus_kinds()
     faults += [f"task: {fault}" for fault in check_source(file.task.corpus, file.task.tokenizer, kinds)]
     space = None
@@ -113,23 +131,44 @@ def resolve(file: SweepFile) -> Sweep:
         space = language_model_space(file.space, search_unlisted=file.unlisted == "search")
     if faults or space is None:
         raise UserError(f"The sweep {file.name} does not hold together:", faults)
-    return Sweep(
-        name=file.name,
-        task=as_task(load(file.task.corpus, file.task.tokenizer, kinds=kinds)),
-        space=space,
-        horizon=file.trial.tokens,
-        reports=file.trial.reports,
-        search=search,
-        settings={"file": file.model_dump(mode="json")},
-        seed=file.seed,
-        **_amendable(file),
-    )
+    task = as_task(load(file.task.corpus, file.task.tokenizer, kinds=kinds))
+    return Sweep(task=task, space=space, horizon=file.trial.tokens, reports=file.trial.reports, settings=_settings(file), **shared)
 
 
-def _amendable(file: SweepFile) -> dict[str, Any]:
+def _own(file: OwnSweep, faults: list[str], shared: Mapping[str, Any]) -> Sweep:
+    """A sweep over one's own training, whose function must be there if the file names one."""
+    space = None
+    with _collecting(faults):
+        space = own_space(file.space)
+    if file.train is not None:
+        from metasearch.training.importing import load_callable
+
+        with _collecting(faults):
+            load_callable(file.train)
+    if faults or space is None:
+        raise UserError(f"The sweep {file.name} does not hold together:", faults)
+    asked = file.task
+    source = {"name": asked.name, "mode": asked.mode}
+    task = Task(asked.name, OWN, asked.metric, asked.unit, source, descriptor=asked.descriptor or {})
+    reports = min(file.trial.steps, MOST_OWN_REPORTS)
+    return Sweep(task=task, space=space, horizon=file.trial.steps, reports=reports, settings=_settings(file), **shared)
+
+
+def _settings(file: AnySweep) -> dict[str, Any]:
+    """What the backend needs to run the trials of ``file``."""
+    written = {"file": file.model_dump(mode="json")}
+    if isinstance(file, OwnSweep) and file.train is not None:
+        from metasearch.training.importing import absolute
+
+        return {**written, "train": absolute(file.train)}
+    return written
+
+
+def _amendable(file: AnySweep) -> dict[str, Any]:
     limits, needs = file.budget, file.resources
+    steps = limits.steps if isinstance(limits, OwnBudgetSection) else limits.tokens
     return {
-        "budget": Budget(limits.trials, limits.tokens, limits.wall, limits.cpu_hours, limits.gpu_hours),
+        "budget": Budget(limits.trials, steps, limits.wall, limits.cpu_hours, limits.gpu_hours),
         "resources": Resources(needs.cpu, needs.gpu, needs.memory),
         "max_failures": file.trial.max_failures,
     }
@@ -144,28 +183,32 @@ def _collecting(faults: list[str]) -> Iterator[None]:
 
 
 def launch(
-    file: SweepFile,
+    file: AnySweep,
     store: str | Store = "./store",
     *,
     address: str | None = None,
     cpus: int | None = None,
     observer: Observer | None = None,
-    make_runner: RunnerFactory | None = None,
+    train: Train | None = None,
 ) -> Outcome:
-    """Runs a new sweep to its end. Raises UserError if the store has a sweep of that name already."""
+    """Runs a new sweep to its end. ``train``: what an ``OwnSweep`` trains, a function ``train(config, trial)`` or a class.
+
+    Raises UserError if the store has a sweep of that name already.
+    """
     store = store if isinstance(store, Store) else Store(store)
     sweep = resolve(file)
+    _runners(sweep, train)  # raises before anything is written
     with _writing(store, file.name, observer or Quiet()) as log:
         if any(True for _ in log.read()):
             raise UserError(
                 f"The store {store.url} already has a sweep {file.name}. "
                 f"Go on with it: metasearch resume {file.name} --store {store.url}; or give this one another name: -o name=…"
             )
-        outcome = _run(sweep, store, log, observer or Quiet(), address, cpus, make_runner)
+        outcome = _run(sweep, store, log, observer or Quiet(), address, cpus, train)
     return _learned_from(outcome, store, observer or Quiet())
 
 
-def launch_or_resume(file: SweepFile, store: str | Store = "./store", **how: Any) -> Outcome:
+def launch_or_resume(file: AnySweep, store: str | Store = "./store", **how: Any) -> Outcome:
     """Launches the sweep, or goes on with it if the store has it already; keywords as for ``launch``."""
     store = store if isinstance(store, Store) else Store(store)
     if file.name in store.sweeps():
@@ -177,14 +220,15 @@ def resume(
     name: str,
     store: str | Store = "./store",
     *,
-    file: SweepFile | None = None,
+    file: AnySweep | None = None,
     trials: str | None = None,
     address: str | None = None,
     cpus: int | None = None,
     observer: Observer | None = None,
-    make_runner: RunnerFactory | None = None,
+    train: Train | None = None,
 ) -> Outcome:
     """Goes on with a sweep. ``trials``: a new limit, or ``+20`` more. ``file``: the sweep file, if its budget or resources changed.
+    ``train`` as for ``launch``.
 
     Raises UserError if there is no such sweep, or if the file asks another question than the sweep was launched with.
     """
@@ -195,8 +239,8 @@ def resume(
             known = ", ".join(store.sweeps()) or "none"
             raise UserError(f"The store {store.url} has no sweep {name}. Sweeps there: {known}.")
         before = History.fold(log.read())
-        after = _amended(before.sweep, file, trials)
-        outcome = _run(after, store, log, observer or Quiet(), address, cpus, make_runner, before)
+        after = amended(before.sweep, file, trials)
+        outcome = _run(after, store, log, observer or Quiet(), address, cpus, train, before)
     return _learned_from(outcome, store, observer or Quiet())
 
 
@@ -207,7 +251,8 @@ def _learned_from(outcome: Outcome, store: Store, observer: Observer) -> Outcome
     return outcome
 
 
-def _amended(before: Sweep, file: SweepFile | None, trials: str | None) -> Sweep:
+def amended(before: Sweep, file: AnySweep | None, trials: str | None) -> Sweep:
+    """The sweep with what may change changed. Raises UserError if ``file`` asks another question, or ``trials`` is no number."""
     after = before
     if file is not None:
         changes = differences(before.settings["file"], file.model_dump(mode="json"))
@@ -219,7 +264,7 @@ def _amended(before: Sweep, file: SweepFile | None, trials: str | None) -> Sweep
                 "Launch it under another name, or undo these changes:",
                 listed,
             )
-        after = replace(before, settings={**before.settings, "file": file.model_dump(mode="json")}, **_amendable(file))
+        after = replace(before, settings={**before.settings, **_settings(file)}, **_amendable(file))
     if trials is not None:
         after = replace(after, budget=replace(after.budget, trials=_new_limit(after.budget.trials, trials)))
     return after
@@ -265,7 +310,7 @@ def _run(
     observer: Observer,
     address: str | None,
     cpus: int | None,
-    make_runner: RunnerFactory | None,
+    train: Train | None,
     before: History | None = None,
 ) -> Outcome:
     """Runs ``sweep`` on a cluster; ``before`` is how it stood, if it is resumed."""
@@ -274,17 +319,13 @@ def _run(
     import torch
 
     from metasearch.backends import tune
-    from metasearch.training.runner import LanguageModelRunner
 
+    make_runner = _runners(sweep, train)
     torch.set_num_threads(1)  # a searcher that spins on every CPU would take them from the trials
     chosen = learned.begun(sweep, store, {} if before is None else before.adopted, observer.note)
     with tune.cluster(address, cpus):
         ran_under = environment.describe() | {"cluster": tune.describe_cluster()["resources"]}
-        patient = PatientLog(log, observer.trouble)
-        engine = Engine.open(sweep, chosen.searcher, chosen.scheduler, patient, time.time(), ran_under)
-        for part, digest in chosen.digests.items():
-            if part not in engine.history.adopted:
-                engine.adopt(part, digest, time.time())
+        engine = opened(sweep, chosen, PatientLog(log, observer.trouble), ran_under)
         if before is not None:
             engine.resume(time.time(), ran_under)
         if before is not None and before.sweep != sweep:
@@ -293,13 +334,44 @@ def _run(
         reason = tune.run(
             engine,
             store.url,
-            make_runner or LanguageModelRunner,
+            make_runner,
             _Keeper(observer, log),
             concurrency=settings.get("resources", {}).get("concurrency"),
             silence_limit=settings.get("trial", {}).get("silence"),
             keep=settings.get("trial", {}).get("keep"),
         )
     return Outcome(reason, engine.history)
+
+
+def opened(sweep: Sweep, chosen: learned.Algorithms, log: Log, ran_under: Mapping[str, Any]) -> Engine:
+    """The engine over ``log``, which has adopted what its algorithms learned."""
+    engine = Engine.open(sweep, chosen.searcher, chosen.scheduler, log, time.time(), ran_under)
+    for part, digest in chosen.digests.items():
+        if part not in engine.history.adopted:
+            engine.adopt(part, digest, time.time())
+    return engine
+
+
+def _runners(sweep: Sweep, train: Train | None) -> RunnerFactory:
+    """What trains: the function given, else the one that the sweep names, else our language models."""
+    own = train if train is not None else sweep.settings.get("train")
+    if sweep.task.kind != OWN:
+        if own is not None:
+            raise UserError(
+                f"The sweep {sweep.name} trains language models on a corpus. For your own training: metasearch.OwnSweep(…)"
+            )
+        from metasearch.training.runner import LanguageModelRunner
+
+        return LanguageModelRunner
+    if own is None:
+        raise UserError(
+            f"The sweep {sweep.name} names no training function. Write train: FILE.py:NAME into its file, or give it in Python: "
+            f"metasearch.launch(sweep, train=…), metasearch.resume({sweep.name!r}, train=…). "
+            "To run its trials yourself, see: metasearch ask --help"
+        )
+    from metasearch.training.own import OwnTraining
+
+    return OwnTraining(own)
 
 
 def _resumable(history: History) -> bool:

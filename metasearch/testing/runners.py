@@ -63,6 +63,9 @@ class CurveRunner:
     def adopt(self, checkpoint: bytes) -> None:
         self.lineage = [*json.loads(checkpoint)["lineage"], *self.lineage]
 
+    def close(self) -> None:
+        """Nothing outlives it."""
+
     def _strike(self) -> None:
         how, _, fault = str(self.assignment.config.get("fault", "none")).rpartition(" ")
         due = self.trial.step >= self.sweep.settings.get("fault_step", 0)

@@ -51,6 +51,9 @@ class LanguageModelRunner:
     def adopt(self, checkpoint: bytes) -> None:
         self._trainer.adopt(checkpoint)
 
+    def close(self) -> None:
+        """Nothing outlives it."""
+
 
 @lru_cache(maxsize=4)
 def _load(source: str, tokenizer: str) -> TokenizedCorpus:

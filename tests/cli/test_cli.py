@@ -247,7 +247,9 @@ def test_doctor_finds_this_machine_fit(empty: Place) -> None:
 
 
 def test_the_schema_is_published(empty: Place) -> None:
-    assert "budget" in json.loads(empty.run("schema"))["properties"]
+    kinds = json.loads(empty.run("schema"))["$defs"]
+    assert "tokens" in kinds["BudgetSection"]["properties"]
+    assert "train" in kinds["OwnSweep"]["properties"]
 
 
 def test_importing_the_package_loads_neither_torch_nor_ray() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metasearch.core.config import Config
+from metasearch.core.config import Config, Value
 from metasearch.core.domains import Boolean, Choice, Domain, Float, Int, Normal
 from metasearch.core.errors import UserError, did_you_mean
 from metasearch.core.rng import derive
@@ -71,6 +71,12 @@ def test_codes_are_finite_numbers_or_text(given_pair: tuple[Space, Config]) -> N
 
 @given(spaces())
 def test_a_space_survives_its_record(space: Space) -> None:
+    assert space_from_record(json.loads(json.dumps(space_record(space)))) == space
+
+
+@pytest.mark.parametrize("value", [False, True, 0, 0.0, "", "text"])
+def test_a_fixed_value_survives_its_record_whatever_it_is(value: Value) -> None:
+    space = Space.of(tied=Fixed(value))
     assert space_from_record(json.loads(json.dumps(space_record(space)))) == space
 
 

@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from metasearch.core.space import Space
 from metasearch.sweep.compose import language_model_space
-from metasearch.sweep.file import Section, SweepFile, read
+from metasearch.sweep.file import OwnSweep, Section, SweepFile, read
 from metasearch.sweep.run import resolve
 from tests.docs import tables
 from tests.docs.reading import ROOT, blocks, page, rows, section
@@ -35,7 +35,7 @@ OPTIONS = {
 """Every option of a range as the page lists it: a range that takes it, and the option in use."""
 
 
-def leaves(model: type[Section] = SweepFile, prefix: str = "") -> Iterator[tuple[str, type[Section], str, FieldInfo]]:
+def leaves(model: type[Section], prefix: str = "") -> Iterator[tuple[str, type[Section], str, FieldInfo]]:
     """Every key of a sweep file: its dotted name, its section, its name there, its field."""
     for name, field in model.model_fields.items():
         kind = field.annotation
@@ -45,8 +45,11 @@ def leaves(model: type[Section] = SweepFile, prefix: str = "") -> Iterator[tuple
             yield f"{prefix}{name}", model, name, field
 
 
-KEYS = {key: rest for key, *rest in leaves()}
-DESCRIBED = {cells[0]: cells for cells in rows(section(PAGE, "## Every key")) if len(cells) == 4}
+REFERENCES = {"docs/sweep-file.md": SweepFile, "docs/own-training.md": OwnSweep}
+KEYS = {(name, key): rest for name, model in REFERENCES.items() for key, *rest in leaves(model)}
+DESCRIBED = {
+    (name, cells[0]): cells for name in REFERENCES for cells in rows(section(page(name), "## Every key")) if len(cells) == 4
+}
 
 
 def space_of(written: str, *, search_unlisted: bool = True) -> Space:
@@ -66,13 +69,13 @@ def test_every_experiment_resolves(path: Path) -> None:
 
 
 def test_exactly_the_keys_that_exist_are_described() -> None:
-    assert set(DESCRIBED) - {"key", "---"} == set(KEYS)
+    assert {(name, key) for name, key in DESCRIBED if key not in ("key", "---")} == set(KEYS)
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_the_default_of_every_key_is_described(key: str) -> None:
-    model, name, field = KEYS[key]
-    written = DESCRIBED[key][2]
+@pytest.mark.parametrize(("reference", "key"), KEYS)
+def test_the_default_of_every_key_is_described(reference: str, key: str) -> None:
+    model, name, field = KEYS[reference, key]
+    written = DESCRIBED[reference, key][2]
     if key == "name":
         assert written == "the file's name"
     elif field.is_required():
@@ -80,8 +83,10 @@ def test_the_default_of_every_key_is_described(key: str) -> None:
     elif field.get_default(call_default_factory=True) in (None, {}):
         assert written == ("empty" if field.default_factory else "none")
     else:
-        required = {"task": {"corpus": "x"}, "budget": {"trials": 1}, "name": "x", "corpus": "x"}
+        required = {"task": {"corpus": "x"}, "budget": {"trials": 1}, "name": "x", "corpus": "x", "steps": 1, "space": {}}
         given = {other: required[other] for other in model.model_fields if other in required}
+        if model is OwnSweep:
+            given |= {"task": {"name": "x"}, "trial": {"steps": 1}}
         assert getattr(model(**{**given, name: yaml.safe_load(written)}), name) == field.default
 
 

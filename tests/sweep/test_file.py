@@ -84,7 +84,7 @@ def test_a_quantity_in_an_unknown_unit_is_a_fault() -> None:
 
 
 def test_a_sweep_without_any_limit_is_refused() -> None:
-    with pytest.raises(UserError, match="expected at least one of trials, tokens, wall"):
+    with pytest.raises(UserError, match="expected at least one of trials, wall, cpu_hours, gpu_hours, tokens"):
         SweepFile(**{**MINIMAL, "budget": {}})
 
 

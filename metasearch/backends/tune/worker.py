@@ -34,15 +34,19 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         self.sweep = Sweep.from_record(record)
         self.checkpoints = Checkpoints(Store(store_url), self.sweep.name)
         self.make_runner = make_runner
+        self.runner: Runner | None = None
         self._assign(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._assign(new_config)
         return True
 
+    def cleanup(self) -> None:
+        self._close()
+
     def _assign(self, config: dict[str, Any]) -> None:
+        self._close()
         self.assignment = Assignment(**{**config, "config": Config(config["config"])})
-        self.runner: Runner | None = None
         self.unsaved: dict[str, Any] | None = None
         self.newest_slot: str | None = None
         self.save_seconds = 0.0
@@ -52,8 +56,13 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         try:
             return {"progress": self._report()}
         except Exception as error:  # noqa: BLE001
-            self.runner = None
+            self._close()
             return {"error": one_line(error), "detail": traceback.format_exc()}
+
+    def _close(self) -> None:
+        if self.runner is not None:
+            self.runner.close()
+        self.runner = None
 
     def obey(self, directive: dict[str, Any]) -> None:
         if self.runner is not None:
@@ -95,7 +104,9 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
     def _save(self, report: dict[str, Any]) -> None:
         assert self.runner is not None
         began = time.perf_counter()
-        self.newest_slot = self.checkpoints.save(self.assignment.trial, report, self.runner.checkpoint(), self.newest_slot)
+        checkpoint = self.runner.checkpoint()
+        if checkpoint is not None:
+            self.newest_slot = self.checkpoints.save(self.assignment.trial, report, checkpoint, self.newest_slot)
         self.unsaved = None
         self.save_seconds += time.perf_counter() - began
 
