@@ -16,13 +16,13 @@ from metasearch.cli.screen import best_line, clock, count, eta, recent_errors, r
 from metasearch.core.audit import audit
 from metasearch.core.budget import spending
 from metasearch.core.engine import Engine
-from metasearch.core.errors import UserError
 from metasearch.core.event import Failed, Judged, Proposed, Reported, Thawed
 from metasearch.core.history import History
 from metasearch.core.protocols import MemoryLog
 from metasearch.core.space import Parameter
 from metasearch.core.sweep import Sweep
 from metasearch.store.archive import Store
+from metasearch.sweep.handover import trial_of as find
 from metasearch.sweep.learned import algorithms, foreseen
 from metasearch.sweep.run import Outcome
 from metasearch.sweep.simulation import Replay
@@ -132,10 +132,7 @@ def follow(store: Store, name: str) -> None:
 
 
 def trial_of(store: Store, sweep: str, number: int) -> dict[str, Any]:
-    history = store.history(sweep)
-    if number >= len(history):
-        raise UserError(f"Sweep {sweep} has {len(history)} trials, numbered from 0; there is no trial {number}.")
-    trial = history[number]
+    history, trial = find(store, sweep, number)
     facts = [fact for fact in store.facts(sweep) if getattr(fact, "trial", None) == number]
     return {
         "sweep": sweep,

@@ -154,12 +154,24 @@ def launch(
 ) -> Outcome:
     """Runs a new sweep to its end. Raises UserError if the store has a sweep of that name already."""
     store = store if isinstance(store, Store) else Store(store)
-    sweep = resolve(file)
-    with _writing(store, file.name, observer or Quiet()) as log:
+    return begin(resolve(file), store, address=address, cpus=cpus, observer=observer, make_runner=make_runner)
+
+
+def begin(
+    sweep: Sweep,
+    store: Store,
+    *,
+    address: str | None = None,
+    cpus: int | None = None,
+    observer: Observer | None = None,
+    make_runner: RunnerFactory | None = None,
+) -> Outcome:
+    """As ``launch``, for a sweep that is resolved already."""
+    with _writing(store, sweep.name, observer or Quiet()) as log:
         if any(True for _ in log.read()):
             raise UserError(
-                f"The store {store.url} already has a sweep {file.name}. "
-                f"Go on with it: metasearch resume {file.name} --store {store.url}; or give this one another name: -o name=…"
+                f"The store {store.url} already has a sweep {sweep.name}. Go on with it: metasearch resume {sweep.name} "
+                f"--store {store.url}; or give this one another name (-o name=…, or --name where a command offers it)."
             )
         outcome = _run(sweep, store, log, observer or Quiet(), address, cpus, make_runner)
     return _learned_from(outcome, store, observer or Quiet())

@@ -253,3 +253,18 @@ def test_the_schema_is_published(empty: Place) -> None:
 def test_importing_the_package_loads_neither_torch_nor_ray() -> None:
     code = "import metasearch, sys; metasearch.Sweep; metasearch.Store; print([m for m in ('torch', 'ray') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_the_winner_is_handed_over_reproduced_and_trained_for_longer(place: Place, tmp_path: Path) -> None:
+    made = place.json("export", "small", "--out", str(tmp_path / "model"))
+    assert made["trial"] == place.json("status", "small")["best"]["trial"]
+    assert place.json("generate", str(tmp_path / "model"), "--prompt", "def ", "--tokens", "20")["text"]
+    assert "the same to the last bit" in place.run("reproduce", "small")
+    again = place.json("retrain", "small", "--tokens", "10k", "--name", "longer", "--cpus", "2")
+    assert (again["states"], place.json("show", "longer/0")["curve"][-1]["step"]) == ({"completed": 1}, 10_000)
+
+
+def test_a_trial_that_is_not_there_is_told_with_what_is(place: Place, tmp_path: Path) -> None:
+    assert 'Did you mean "small"?' in place.run("export", "smal", "--out", str(tmp_path / "model"), status=2)
+    assert "there is no trial 99" in place.run("reproduce", "small/99", status=2)
+    assert 'found "many"' in place.run("retrain", "small", "--tokens", "many", status=2)
