@@ -16,11 +16,12 @@ from metasearch.cli.screen import best_line, clock, count, eta, recent_errors, r
 from metasearch.core.audit import audit
 from metasearch.core.budget import spending
 from metasearch.core.engine import Engine
-from metasearch.core.event import Failed, Judged, Proposed, Reported, Thawed
+from metasearch.core.event import Reported
 from metasearch.core.history import History
 from metasearch.core.protocols import MemoryLog
 from metasearch.core.space import Parameter
 from metasearch.core.sweep import Sweep
+from metasearch.report.story import story
 from metasearch.store.archive import Store
 from metasearch.sweep.handover import trial_of as find
 from metasearch.sweep.learned import algorithms, foreseen
@@ -133,7 +134,8 @@ def follow(store: Store, name: str) -> None:
 
 def trial_of(store: Store, sweep: str, number: int) -> dict[str, Any]:
     history, trial = find(store, sweep, number)
-    facts = [fact for fact in store.facts(sweep) if getattr(fact, "trial", None) == number]
+    facts = list(store.facts(sweep))
+    reports = [fact for fact in facts if isinstance(fact, Reported) and fact.trial == number]
     return {
         "sweep": sweep,
         "trial": number,
@@ -147,22 +149,10 @@ def trial_of(store: Store, sweep: str, number: int) -> dict[str, Any]:
         "parent": trial.parent,
         "legs": trial.leg + 1,
         "seconds": trial.seconds,
-        "curve": [{"step": f.step, "loss": f.loss, "seconds": f.seconds, **f.metrics} for f in facts if isinstance(f, Reported)],
-        "story": [line for fact in facts if (line := _story(fact))],
+        "curve": [{"step": f.step, "loss": f.loss, "seconds": f.seconds, **f.metrics} for f in reports],
+        "story": [event.what for event in story(facts, number) if event.fact != "reported"],  # the curve says what was reported
         "errors": trial.errors,
     }
-
-
-def _story(fact: Any) -> str | None:
-    if isinstance(fact, Proposed):
-        return f"proposed by {fact.origin}" + (f": {fact.reason}" if fact.reason else "")
-    if isinstance(fact, Thawed):
-        return f"leg {fact.leg} begins: {fact.reason}"
-    if isinstance(fact, Failed):
-        return f"leg {fact.leg} failed: {fact.error}"
-    if isinstance(fact, Judged) and (fact.reason or fact.directive):
-        return f"step {fact.step}: {fact.action.value}, {fact.reason}" + (f" {fact.directive}" if fact.directive else "")
-    return None
 
 
 def trial_lines(found: dict[str, Any]) -> list[str]:

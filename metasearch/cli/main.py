@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from metasearch.cli import handover, meta
+from metasearch.cli import handover, meta, reporting
 from metasearch.cli.driving import drive
 from metasearch.cli.options import (
     AddressOption,
@@ -33,6 +33,7 @@ app = typer.Typer(
 
 app.add_typer(meta.app, name="meta")
 handover.register(app)
+reporting.register(app)
 
 OverrideOption = Annotated[list[str] | None, typer.Option("--override", "-o", metavar="A.B=C", help="Change one key of the file.")]
 FileArgument = Annotated[Path, typer.Argument(help="Sweep file (YAML).")]

@@ -268,3 +268,12 @@ def test_a_trial_that_is_not_there_is_told_with_what_is(place: Place, tmp_path: 
     assert 'Did you mean "small"?' in place.run("export", "smal", "--out", str(tmp_path / "model"), status=2)
     assert "there is no trial 99" in place.run("reproduce", "small/99", status=2)
     assert 'found "many"' in place.run("retrain", "small", "--tokens", "many", status=2)
+
+
+def test_a_report_is_one_file_and_why_tells_a_story(place: Place, tmp_path: Path) -> None:
+    written = place.json("report", "small", "--html", str(tmp_path / "small.html"))
+    assert written["bytes"] == (tmp_path / "small.html").stat().st_size < 5_000_000
+    assert [path.name for path in tmp_path.iterdir()] == ["small.html"]
+    story = [event["what"] for event in place.json("why", "small/0")["story"]]
+    assert story[0].startswith("proposed by random") and "the first to get here" in story[1]
+    assert "Name another file with --html" in place.run("report", "small", "--html", str(tmp_path / "no" / "x.html"), status=2)

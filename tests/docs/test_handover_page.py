@@ -37,3 +37,5 @@ def test_the_page_exports_generates_reproduces_and_loads(
         assert executed(loading, "loading.py")["model"].initial_state(1)[0].shape == (1, 1, 16)
     finally:
         sys.modules.pop("load", None)
+    told = executed(*blocks(page("docs/report.md"), "python"), "report.py")
+    assert "quickstart" in told["html"] and told["events"]
