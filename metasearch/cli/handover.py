@@ -1,10 +1,10 @@
-"""Commands that hand a result over: export, generate, retrain, reproduce."""
+"""Commands for what a sweep found: export, generate, retrain, reproduce, confirm."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +22,7 @@ from metasearch.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from metasearch.core.history import History
     from metasearch.sweep.again import Reproduction
     from metasearch.sweep.model_card import Export
 
@@ -30,7 +31,7 @@ NameOption = Annotated[str | None, typer.Option("--name", help="Name of the new 
 
 def register(app: typer.Typer) -> None:
     """Puts the commands of this file among those of ``app``."""
-    for command in (export, generate, retrain, reproduce):
+    for command in (export, generate, retrain, reproduce, confirm):
         app.command()(command)
 
 
@@ -92,6 +93,45 @@ def retrain(
     opened = existing(store)
     sweep = retraining(opened, *named_trial(opened, trial), horizon=count(tokens), seeds=seeds, name=name)
     drive(store, sweep.name, quiet, as_json, lambda **how: begin(sweep, address=address, cpus=cpus, **how))
+
+
+def confirm(
+    sweep: Annotated[str, typer.Argument(help="Name of the sweep whose leaders are in question.")],
+    top: Annotated[int, typer.Option(help="So many of its best configs.")] = 5,
+    seeds: Annotated[int, typer.Option(help="So many new seeds for each.")] = 3,
+    name: NameOption = None,
+    store: StoreOption = "./store",
+    address: AddressOption = None,
+    cpus: CpusOption = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the leaders of a sweep again with new seeds: which are better for sure, and which are tied? Goes on if it was begun."""
+    from metasearch.sweep import again, run
+
+    opened = existing(store)
+    asked = again.confirmation(opened, sweep, top=top, seeds=seeds, name=name)
+    begun = asked.name in opened.sweeps()
+
+    def go(**how: Any) -> Any:
+        ran_on = {"address": address, "cpus": cpus, **how}
+        return run.resume(asked.name, **ran_on) if begun else run.begin(asked, **ran_on)
+
+    drive(store, asked.name, quiet, as_json, go, _standings)
+
+
+def _standings(history: History) -> tuple[dict[str, Any], list[str]]:
+    from metasearch.sweep.replicates import standings
+
+    found = standings(history)
+    noise = found[0].noise if found else None
+    lines = ["noise between seeds cannot be told yet" if noise is None else f"noise between seeds {noise:.4f}"]
+    for place, one in enumerate(found, start=1):
+        mean = "no loss" if one.mean is None else f"{one.mean:.4f}"
+        mark = {None: "", True: "  tied with the best", False: "  worse"}[one.tied] if place > 1 else ""
+        lost = f", {one.lost} without a loss" if one.lost else ""
+        lines.append(f"{place}. {mean} over {len(one.trials) - one.lost} seeds{lost}  {one.strategy}  [{one.config_id}]{mark}")
+    return {"standings": [vars(one) for one in found]}, lines
 
 
 def reproduce(

@@ -277,3 +277,12 @@ def test_a_report_is_one_file_and_why_tells_a_story(place: Place, tmp_path: Path
     story = [event["what"] for event in place.json("why", "small/0")["story"]]
     assert story[0].startswith("proposed by random") and "the first to get here" in story[1]
     assert "Name another file with --html" in place.run("report", "small", "--html", str(tmp_path / "no" / "x.html"), status=2)
+
+
+def test_leaders_are_confirmed_once_and_asked_again_only_shown(place: Place) -> None:
+    words = ("confirm", "small", "--top", "2", "--seeds", "2", "--cpus", "2")
+    found = place.json(*words)
+    assert (found["sweep"], found["trials"]) == ("small-confirmed", 4)
+    assert [len(one["trials"]) for one in found["standings"]] == [2, 2]
+    shown = place.run(*words)
+    assert "nothing left to do" in shown and f"noise between seeds {found['standings'][0]['noise']:.4f}" in shown
