@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -58,25 +59,31 @@ def export(store: Store, sweep: str, number: int, out: str | Path) -> Export:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is there already and not an empty folder. Name another one with --out.")
     saved = _best_saved(store, history, trial)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=folder.parent) as scratch:
-        draft = Path(scratch, "draft")
-        draft.mkdir()
-        made = _write(draft, folder, history, trial, saved)
-        if folder.exists():
-            folder.rmdir()
-        draft.rename(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=folder.parent) as scratch:
+            draft = Path(scratch, "draft")
+            draft.mkdir()
+            made = _write(draft, folder, history, trial, saved)
+            if folder.exists():
+                folder.rmdir()
+            draft.rename(folder)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror or error}. Name another folder with --out.") from error
     return made
 
 
 def _best_saved(store: Store, history: History, trial: Trial) -> Saved:
     kept = Checkpoints(store, history.sweep.name).kept(trial.number)
+    sound = [saved for saved in kept if math.isfinite(saved.report["loss"])]
+    if kept and not sound:
+        raise UserError(f"{history.sweep.name}/{trial.number} diverged, and no checkpoint from before is left. Export another.")
     if not kept:
         raise UserError(
             f"The weights of {history.sweep.name}/{trial.number} are gone: of ended trials only the best keep theirs "
             "(trial.keep in the sweep file). Export another, or train this one again with `metasearch retrain`."
         )
-    return min(kept, key=lambda saved: saved.report["loss"])
+    return min(sound, key=lambda saved: saved.report["loss"])
 
 
 def _write(draft: Path, folder: Path, history: History, trial: Trial, saved: Saved) -> Export:
@@ -86,7 +93,7 @@ def _write(draft: Path, folder: Path, history: History, trial: Trial, saved: Sav
 
     sweep, corpus = history.sweep, corpus_of(history.sweep)
     weights = checkpoint.unpack(saved.checkpoint, "trial").under("model")
-    (draft / "model.safetensors").write_bytes(_complete(weights, trial, corpus.vocab_size))
+    _write_weights(draft / "model.safetensors", weights, trial, corpus.vocab_size)
     about = {
         "format": FORMAT,
         "config": dict(trial.config),
@@ -114,7 +121,7 @@ def _write(draft: Path, folder: Path, history: History, trial: Trial, saved: Sav
     return made
 
 
-def _complete(weights: dict[str, Any], trial: Trial, vocab_size: int) -> bytes:
+def _write_weights(path: Path, weights: dict[str, Any], trial: Trial, vocab_size: int) -> None:
     """The weights as safetensors' ``load_model`` wants them, which notes what is used twice. They fit the model that is built."""
     import torch
     from safetensors.torch import save_model
@@ -124,9 +131,7 @@ def _complete(weights: dict[str, Any], trial: Trial, vocab_size: int) -> bytes:
     with torch.no_grad():
         for name, weight in weights.items():
             own[name].copy_(weight)
-    with tempfile.TemporaryDirectory() as scratch:
-        save_model(model, str(Path(scratch, "model")))
-        return Path(scratch, "model").read_bytes()
+    save_model(model, str(path))
 
 
 def _write_json(path: Path, content: Any) -> None:

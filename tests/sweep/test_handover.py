@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import torch
 
 from metasearch.core.errors import UserError
 from metasearch.store.archive import Store
+from metasearch.store.checkpoints import Checkpoints, envelope
 from metasearch.sweep.again import confirmation, reproduce, retraining
 from metasearch.sweep.file import SweepFile
 from metasearch.sweep.handover import export, generate
@@ -132,6 +134,8 @@ def test_an_export_is_refused_in_one_message_and_leaves_nothing_behind(store: St
     (tmp_path / "full" / "mine").touch()
     with pytest.raises(UserError, match="not an empty folder"):
         export(store, "two", 0, tmp_path / "full")
+    with pytest.raises(UserError, match=r"cannot be written: .*Name another folder"):
+        export(store, "two", 0, tmp_path / "full" / "mine" / "out")
     with pytest.raises(UserError, match="has 2 trials, numbered from 0; there is no trial 7"):
         export(store, "two", 7, tmp_path / "out")
     with pytest.raises(UserError, match=r"holds no export .*model\.safetensors.*metasearch export"):
@@ -148,6 +152,10 @@ def test_a_trial_whose_weights_are_gone_cannot_be_exported(store: Store, tmp_pat
     copy = Store(tmp_path / "store")
     copy.drop_checkpoints("two", 1)
     with pytest.raises(UserError, match=r"weights of two/1 are gone.*retrain"):
+        export(copy, "two", 1, tmp_path / "out")
+    saved = Checkpoints(store, "two").kept(1)[0]
+    copy.put_checkpoint("two", 1, "a", envelope({**saved.report, "loss": math.inf}, saved.checkpoint))
+    with pytest.raises(UserError, match="two/1 diverged, and no checkpoint from before is left"):
         export(copy, "two", 1, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
