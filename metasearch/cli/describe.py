@@ -16,13 +16,14 @@ from metasearch.cli.screen import best_line, clock, count, eta, recent_errors, r
 from metasearch.core.audit import audit
 from metasearch.core.budget import spending
 from metasearch.core.engine import Engine
-from metasearch.core.errors import UserError
-from metasearch.core.event import Failed, Judged, Proposed, Reported, Thawed
+from metasearch.core.event import Reported
 from metasearch.core.history import History
 from metasearch.core.protocols import MemoryLog
 from metasearch.core.space import Parameter
 from metasearch.core.sweep import Sweep
+from metasearch.report.story import story
 from metasearch.store.archive import Store
+from metasearch.sweep.handover import trial_of as find
 from metasearch.sweep.learned import algorithms, foreseen
 from metasearch.sweep.run import Outcome
 from metasearch.sweep.simulation import Replay
@@ -139,11 +140,9 @@ def follow(store: Store, name: str) -> None:
 
 
 def trial_of(store: Store, sweep: str, number: int) -> dict[str, Any]:
-    history = store.history(sweep)
-    if number >= len(history):
-        raise UserError(f"Sweep {sweep} has {len(history)} trials, numbered from 0; there is no trial {number}.")
-    trial = history[number]
-    facts = [fact for fact in store.facts(sweep) if getattr(fact, "trial", None) == number]
+    history, trial = find(store, sweep, number)
+    facts = list(store.facts(sweep))
+    reports = [fact for fact in facts if isinstance(fact, Reported) and fact.trial == number]
     return {
         "sweep": sweep,
         "trial": number,
@@ -157,22 +156,10 @@ def trial_of(store: Store, sweep: str, number: int) -> dict[str, Any]:
         "parent": trial.parent,
         "legs": trial.leg + 1,
         "seconds": trial.seconds,
-        "curve": [{"step": f.step, "loss": f.loss, "seconds": f.seconds, **f.metrics} for f in facts if isinstance(f, Reported)],
-        "story": [line for fact in facts if (line := _story(fact))],
+        "curve": [{"step": f.step, "loss": f.loss, "seconds": f.seconds, **f.metrics} for f in reports],
+        "story": [event.what for event in story(facts, number) if event.fact != "reported"],  # the curve says what was reported
         "errors": trial.errors,
     }
-
-
-def _story(fact: Any) -> str | None:
-    if isinstance(fact, Proposed):
-        return f"proposed by {fact.origin}" + (f": {fact.reason}" if fact.reason else "")
-    if isinstance(fact, Thawed):
-        return f"leg {fact.leg} begins: {fact.reason}"
-    if isinstance(fact, Failed):
-        return f"leg {fact.leg} failed: {fact.error}"
-    if isinstance(fact, Judged) and (fact.reason or fact.directive):
-        return f"step {fact.step}: {fact.action.value}, {fact.reason}" + (f" {fact.directive}" if fact.directive else "")
-    return None
 
 
 def trial_lines(found: dict[str, Any]) -> list[str]:

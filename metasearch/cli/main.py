@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import sys
-from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from metasearch.cli import asking, imports, meta
-from metasearch.cli.options import JsonOption, StoreOption, answer, existing, sweep_names
+from metasearch.cli import asking, handover, imports, meta, reporting
+from metasearch.cli.driving import drive
+from metasearch.cli.options import (
+    AddressOption,
+    CpusOption,
+    JsonOption,
+    QuietOption,
+    StoreOption,
+    TrialArgument,
+    answer,
+    existing,
+    named_trial,
+    sweep_names,
+)
 from metasearch.core.errors import UserError
 
 app = typer.Typer(
@@ -26,11 +37,10 @@ app.command("ask")(asking.ask)
 app.command("tell")(asking.tell)
 app.command("import")(imports.import_)
 app.command("to-optuna")(imports.to_optuna)
+handover.register(app)
+reporting.register(app)
 
 OverrideOption = Annotated[list[str] | None, typer.Option("--override", "-o", metavar="A.B=C", help="Change one key of the file.")]
-AddressOption = Annotated[str | None, typer.Option(help="Ray cluster: auto, host:port or ray://…; a local one if left out.")]
-CpusOption = Annotated[int | None, typer.Option(help="CPUs of the local cluster; all of this machine if left out.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 FileArgument = Annotated[Path, typer.Argument(help="Sweep file (YAML).")]
 
 
@@ -80,7 +90,7 @@ def launch(
         answer(planned, dry_run_lines(sweep, planned), as_json)
         return
     start = run.launch_or_resume if or_resume else run.launch
-    _drive(store, sweep_file.name, quiet, as_json, lambda **how: start(sweep_file, address=address, cpus=cpus, **how))
+    drive(store, sweep_file.name, quiet, as_json, lambda **how: start(sweep_file, address=address, cpus=cpus, **how))
 
 
 @app.command()
@@ -102,7 +112,7 @@ def resume(
     if override and file is None:
         raise UserError("-o changes a key of a sweep file: name the file with --file.")
     asked = read(file, override or ()) if file is not None else None
-    _drive(
+    drive(
         store, sweep, quiet, as_json, lambda **how: run.resume(sweep, file=asked, trials=trials, address=address, cpus=cpus, **how)
     )
 
@@ -149,7 +159,7 @@ def list_sweeps(store: StoreOption = "./store", as_json: JsonOption = False) -> 
 
 @app.command()
 def show(
-    trial: Annotated[str, typer.Argument(help="Trial as SWEEP/NUMBER, or its number in the latest sweep.")],
+    trial: TrialArgument,
     store: StoreOption = "./store",
     as_json: JsonOption = False,
 ) -> None:
@@ -157,10 +167,7 @@ def show(
     from metasearch.cli.describe import trial_lines, trial_of
 
     opened = existing(store)
-    name, slash, number = trial.rpartition("/")
-    if not number.isdigit():
-        raise UserError(f'A trial is named SWEEP/NUMBER or NUMBER, found "{trial}".')
-    found = trial_of(opened, name if slash else opened.latest(), int(number))
+    found = trial_of(opened, *named_trial(opened, trial))
     answer(found, trial_lines(found), as_json)
 
 
@@ -271,19 +278,6 @@ def schema() -> None:
     from metasearch.sweep import file
 
     emit_json(file.schema())
-
-
-def _drive(store: str, name: str, quiet: bool, as_json: bool, run: Any) -> None:
-    from metasearch.cli.describe import outcome_lines, outcome_of
-    from metasearch.cli.observe import Terminal
-    from metasearch.store.archive import Store
-
-    opened = Store(store)
-    # Ray prints news of its own to standard output, which belongs to the answer.
-    with redirect_stdout(sys.stderr), Terminal(opened, name, quiet=quiet) as terminal:
-        outcome = run(store=opened, observer=terminal)
-    answer(outcome_of(outcome, name), outcome_lines(outcome, name, store), as_json)
-    raise typer.Exit(130 if outcome.reason.startswith("interrupted") else 0)
 
 
 def main() -> None:

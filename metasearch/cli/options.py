@@ -24,6 +24,10 @@ def sweep_names(context: typer.Context, incomplete: str) -> list[str]:
     return [name for name in sweeps if name.startswith(incomplete)]
 
 
+AddressOption = Annotated[str | None, typer.Option(help="Ray cluster: auto, host:port or ray://…; a local one if left out.")]
+CpusOption = Annotated[int | None, typer.Option(help="CPUs of the local cluster; all of this machine if left out.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+TrialArgument = Annotated[str, typer.Argument(help="SWEEP/NUMBER, a NUMBER of the latest sweep, or SWEEP for its best trial.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -53,3 +57,21 @@ def answer(found: Any, lines: list[str], as_json: bool) -> None:
         emit_json(found)
     else:
         print("\n".join(lines))
+
+
+def named_trial(store: Any, text: str) -> tuple[str, int]:
+    """The sweep and number of ``SWEEP/NUMBER``, of a number in the latest sweep, or of the best trial of a sweep by its name."""
+    sweep, slash, number = text.rpartition("/")
+    if number.isdigit():
+        return (sweep if slash else store.latest()), int(number)
+    if slash or text not in store.sweeps():
+        from metasearch.core.errors import did_you_mean
+
+        raise UserError(
+            f'A trial is named SWEEP/NUMBER or NUMBER, or by a sweep whose best one is meant; found "{text}".'
+            + did_you_mean(text, store.sweeps())
+        )
+    best = store.history(text).best
+    if best is None:
+        raise UserError(f"No trial of {text} has a finite loss, so it has no best one. Name one as {text}/NUMBER.")
+    return text, int(best.number)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
+
+from metasearch.core.errors import UserError
 
 _COUNTS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -23,6 +25,17 @@ def _parser(units: dict[str, float], example: str) -> BeforeValidator:
         return int(number) if number == int(number) else number
 
     return BeforeValidator(parse, json_schema_input_type=int | float | str)
+
+
+def count(text: str) -> int:
+    """A whole number above 0 such as 5M. Raises UserError for anything else."""
+    try:
+        found = TypeAdapter(Count).validate_python(text)
+    except ValidationError:
+        found = 0
+    if found < 1:
+        raise UserError(f'Expected a whole number above 0, such as 200000, 200k or 5M; found "{text}".')
+    return found
 
 
 Count = Annotated[int, _parser(_COUNTS, "a whole number such as 200000, 200k or 5M")]

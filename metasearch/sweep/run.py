@@ -196,13 +196,25 @@ def launch(
     Raises UserError if the store has a sweep of that name already.
     """
     store = store if isinstance(store, Store) else Store(store)
-    sweep = resolve(file)
+    return begin(resolve(file), store, address=address, cpus=cpus, observer=observer, train=train)
+
+
+def begin(
+    sweep: Sweep,
+    store: Store,
+    *,
+    address: str | None = None,
+    cpus: int | None = None,
+    observer: Observer | None = None,
+    train: Train | None = None,
+) -> Outcome:
+    """As ``launch``, for a sweep that is resolved already."""
     _runners(sweep, train)  # raises before anything is written
-    with _writing(store, file.name, observer or Quiet()) as log:
+    with _writing(store, sweep.name, observer or Quiet()) as log:
         if any(True for _ in log.read()):
             raise UserError(
-                f"The store {store.url} already has a sweep {file.name}. "
-                f"Go on with it: metasearch resume {file.name} --store {store.url}; or give this one another name: -o name=…"
+                f"The store {store.url} already has a sweep {sweep.name}. Go on with it: metasearch resume {sweep.name} "
+                f"--store {store.url}; or give this one another name (-o name=…, or --name where a command offers it)."
             )
         outcome = _run(sweep, store, log, observer or Quiet(), address, cpus, train)
     return _learned_from(outcome, store, observer or Quiet())

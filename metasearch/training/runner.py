@@ -31,7 +31,7 @@ class LanguageModelRunner:
         torch.set_num_threads(max(1, int(sweep.resources.cpu)))
         self._metric = sweep.task.metric
         budget = TrialBudget(tokens=sweep.horizon, reports=sweep.reports)
-        self._trainer = Trainer(assignment.config, _corpus(sweep), budget, assignment.seed, _device(sweep.resources))
+        self._trainer = Trainer(assignment.config, corpus_of(sweep), budget, assignment.seed, _device(sweep.resources))
 
     def advance(self) -> Progress:
         report = asdict(self._trainer.advance())
@@ -61,7 +61,8 @@ def _load(source: str, tokenizer: str) -> TokenizedCorpus:
     return load(json.loads(source), json.loads(tokenizer), kinds=catalog.corpus_kinds())
 
 
-def _corpus(sweep: Sweep) -> TokenizedCorpus:
+def corpus_of(sweep: Sweep) -> TokenizedCorpus:
+    """The corpus of a sweep. Raises UserError if this machine's is another one than the sweep was launched with."""
     asked = sweep.task.source
     corpus = _load(json.dumps(asked["source"], sort_keys=True), json.dumps(asked["tokenizer"], sort_keys=True))
     found = as_task(corpus)

@@ -15,7 +15,6 @@ from metasearch import catalog
 from metasearch.backends import tune
 from metasearch.backends.simulated import simulate
 from metasearch.backends.tune import driver
-from metasearch.backends.tune.checkpoints import Checkpoints
 from metasearch.core.audit import audit
 from metasearch.core.engine import Engine
 from metasearch.core.errors import UserError
@@ -26,6 +25,7 @@ from metasearch.core.space import Choice, Fixed, Float, Space
 from metasearch.core.sweep import Budget, Resources, Sweep
 from metasearch.core.task import Task
 from metasearch.store.archive import Store
+from metasearch.store.checkpoints import Checkpoints
 from metasearch.testing.curves import BowlCurves
 from metasearch.testing.runners import CurveRunner
 

@@ -255,3 +255,36 @@ def test_the_schema_is_published(empty: Place) -> None:
 def test_importing_the_package_loads_neither_torch_nor_ray() -> None:
     code = "import metasearch, sys; metasearch.Sweep; metasearch.Store; print([m for m in ('torch', 'ray') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_the_winner_is_handed_over_reproduced_and_trained_for_longer(place: Place, tmp_path: Path) -> None:
+    made = place.json("export", "small", "--out", str(tmp_path / "model"))
+    assert made["trial"] == place.json("status", "small")["best"]["trial"]
+    assert place.json("generate", str(tmp_path / "model"), "--prompt", "def ", "--tokens", "20")["text"]
+    assert "the same to the last bit" in place.run("reproduce", "small")
+    again = place.json("retrain", "small", "--tokens", "10k", "--name", "longer", "--cpus", "2")
+    assert (again["states"], place.json("show", "longer/0")["curve"][-1]["step"]) == ({"completed": 1}, 10_000)
+
+
+def test_a_trial_that_is_not_there_is_told_with_what_is(place: Place, tmp_path: Path) -> None:
+    assert 'Did you mean "small"?' in place.run("export", "smal", "--out", str(tmp_path / "model"), status=2)
+    assert "there is no trial 99" in place.run("reproduce", "small/99", status=2)
+    assert 'found "many"' in place.run("retrain", "small", "--tokens", "many", status=2)
+
+
+def test_a_report_is_one_file_and_why_tells_a_story(place: Place, tmp_path: Path) -> None:
+    written = place.json("report", "small", "--html", str(tmp_path / "small.html"))
+    assert written["bytes"] == (tmp_path / "small.html").stat().st_size < 5_000_000
+    assert [path.name for path in tmp_path.iterdir()] == ["small.html"]
+    story = [event["what"] for event in place.json("why", "small/0")["story"]]
+    assert story[0].startswith("proposed by random") and "the first to get here" in story[1]
+    assert "Name another file with --html" in place.run("report", "small", "--html", str(tmp_path / "no" / "x.html"), status=2)
+
+
+def test_leaders_are_confirmed_once_and_asked_again_only_shown(place: Place) -> None:
+    words = ("confirm", "small", "--top", "2", "--seeds", "2", "--cpus", "2")
+    found = place.json(*words)
+    assert (found["sweep"], found["trials"]) == ("small-confirmed", 4)
+    assert [len(one["trials"]) for one in found["standings"]] == [2, 2]
+    shown = place.run(*words)
+    assert "nothing left to do" in shown and f"noise between seeds {found['standings'][0]['noise']:.4f}" in shown

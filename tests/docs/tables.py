@@ -1,7 +1,7 @@
 """The tables of docs/sweep-file.md that follow from the code: ``python -m tests.docs.tables`` prints them anew."""
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 from metasearch import catalog
@@ -28,7 +28,9 @@ def parameters() -> Iterator[str]:
 def algorithms(attribute: str) -> Iterator[str]:
     """One row per searcher or scheduler with its options and their defaults."""
     for name in ALGORITHMS[attribute]():
-        options = [f"`{f.name}: {_value(f.default)}`" for f in fields(getattr(catalog.load("search", name), attribute))]
+        own = fields(getattr(catalog.load("search", name), attribute))
+        defaults = {f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in own}
+        options = [f"`{option}: {_value(default)}`" for option, default in defaults.items()]
         yield f"| `{name}` | {', '.join(options) or '–'} |"
 
 

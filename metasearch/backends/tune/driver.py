@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from metasearch.backends.tune._ray import TuneTrial, ray, tune
-from metasearch.backends.tune.checkpoints import Checkpoints, Shelf
 from metasearch.backends.tune.cluster import slot_counter
 from metasearch.backends.tune.faces import Desk, SchedulerFace, SearcherFace
 from metasearch.backends.tune.scratch import scratch_folder
@@ -22,6 +21,7 @@ from metasearch.core.engine import Engine
 from metasearch.core.history import History
 from metasearch.core.protocols import RunnerFactory
 from metasearch.store.archive import Store
+from metasearch.store.checkpoints import Checkpoints, Shelf
 
 LEGS_PER_TUNER = 1000
 """Tune's controller slows down and its memory grows with its trials; a new one starts flat again."""

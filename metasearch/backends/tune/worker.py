@@ -9,7 +9,6 @@ from contextlib import suppress
 from typing import Any
 
 from metasearch.backends.tune._ray import tune
-from metasearch.backends.tune.checkpoints import Checkpoints, Saved
 from metasearch.backends.tune.faces import one_line
 from metasearch.core.config import Config
 from metasearch.core.errors import UserError
@@ -17,6 +16,7 @@ from metasearch.core.event import Directive
 from metasearch.core.protocols import Assignment, Progress, Runner, RunnerFactory
 from metasearch.core.sweep import Sweep
 from metasearch.store.archive import Store
+from metasearch.store.checkpoints import Checkpoints, Saved
 from metasearch.store.files import StoreUnavailable
 
 CHECKPOINT_SHARE = 0.05

@@ -48,8 +48,11 @@ class Checkpoints:
 
     def newest(self, trial: int, at_most: float = float("inf")) -> Saved | None:
         """The newest checkpoint of a trial whose step is not beyond ``at_most``."""
-        saved = [found for slot in SLOTS if (found := self._read(trial, slot)) is not None and found.step <= at_most]
-        return max(saved, key=lambda found: found.step, default=None)
+        return max((saved for saved in self.kept(trial) if saved.step <= at_most), key=lambda saved: saved.step, default=None)
+
+    def kept(self, trial: int) -> list[Saved]:
+        """Whatever is kept of a trial's own checkpoints: two, one or none, in no order."""
+        return [found for slot in SLOTS if (found := self._read(trial, slot)) is not None]
 
     def inherited(self, trial: int) -> Saved | None:
         return self._read(trial, INHERITED)

@@ -1,0 +1,66 @@
+"""Commands that tell how a sweep or a trial went: report, why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from metasearch.cli.options import JsonOption, StoreOption, TrialArgument, answer, existing, named_trial
+from metasearch.core.errors import UserError
+
+
+def register(app: typer.Typer) -> None:
+    """Puts the commands of this file among those of ``app``."""
+    for command in (report, why):
+        app.command()(command)
+
+
+def report(
+    sweep: Annotated[str | None, typer.Argument(help="Name of the sweep; the latest if left out.")] = None,
+    html: Annotated[Path | None, typer.Option(help="File to write; SWEEP.html if left out.")] = None,
+    store: StoreOption = "./store",
+    as_json: JsonOption = False,
+) -> None:
+    """A sweep as one HTML file with all its pictures; needs no network. A report of a running sweep can be made at any time."""
+    from metasearch.cli.learned import reuse_lines, reuse_of
+    from metasearch.core.history import History
+    from metasearch.report.page import page
+
+    opened = existing(store)
+    name = sweep or opened.latest()
+    facts = list(opened.facts(name))
+    reuse = reuse_of(opened, History.fold(facts))
+    text = page(facts, learned=[] if reuse is None else reuse_lines(reuse))
+    path = html or Path(f"{name}.html")
+    _write(path, text)
+    answer({"sweep": name, "html": str(path), "bytes": len(text.encode())}, [f"{path}: {len(text.encode()):,} bytes"], as_json)
+
+
+def _write(path: Path, text: str) -> None:
+    """All of it or nothing."""
+    draft = path.with_name(f".{path.name}.tmp")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise UserError(
+            f"The report cannot be written to {path}: {error.strerror or error}. Name another file with --html."
+        ) from error
+
+
+def why(trial: TrialArgument, store: StoreOption = "./store", as_json: JsonOption = False) -> None:
+    """A trial's story: why it was proposed, judged, thawed and stopped, against what was known at each moment."""
+    from metasearch.cli.screen import clock
+    from metasearch.report.story import story
+    from metasearch.sweep.handover import trial_of
+
+    opened = existing(store)
+    sweep, number = named_trial(opened, trial)
+    _, found = trial_of(opened, sweep, number)
+    events = story(opened.facts(sweep), number)
+    head = f"{sweep}/{number}: {found.state.value}, {found.config.strategy}"
+    told = {"sweep": sweep, "trial": number, "state": found.state.value, "story": [vars(event) for event in events]}
+    answer(told, [head, *(f"{clock(event.seconds):>9}  {event.what}" for event in events)], as_json)

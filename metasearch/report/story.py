@@ -1,0 +1,72 @@
+"""What happened to one trial and why, each event seen against what was known at that moment."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from metasearch.core.event import Action, Directive, Fact, Failed, Judged, Proposed, Reported, Thawed
+from metasearch.core.history import History
+
+
+@dataclass(frozen=True)
+class Event:
+    """``seconds``: since the sweep began. ``fact``: its kind, such as ``judged``. ``what``: one line."""
+
+    seconds: float
+    fact: str
+    what: str
+
+
+def story(facts: Iterable[Fact], number: int) -> list[Event]:
+    """The events of a trial, oldest first. Asks for all facts, because what was known of the others explains what was decided."""
+    history, events, began = History(), list[Event](), 0.0
+    for fact in facts:
+        history.apply(fact)
+        began = fact.time if history.facts == 1 else began
+        if isinstance(fact, Proposed | Thawed | Reported | Judged | Failed) and fact.trial == number:
+            events += [Event(fact.time - began, type(fact).__name__.lower(), line) for line in _lines(fact, history)]
+    return events
+
+
+def _lines(fact: Proposed | Thawed | Reported | Judged | Failed, history: History) -> list[str]:
+    if isinstance(fact, Proposed):
+        return [_proposed(fact, history)]
+    if isinstance(fact, Thawed):
+        return [f"leg {fact.leg} begins: {fact.reason or 'its turn'}"]
+    if isinstance(fact, Failed):
+        return [f"leg {fact.leg} failed: {fact.error}"]
+    if isinstance(fact, Reported):
+        return [_reported(fact, history)]
+    return [_judged(fact)] if fact.reason or fact.directive or fact.action is not Action.CONTINUE else []
+
+
+def _proposed(fact: Proposed, history: History) -> str:
+    why = f": {fact.reason}" if fact.reason else ""
+    weights = f", from the weights of trial {fact.parent} at step {fact.start:,}" if fact.parent is not None else ""
+    best = history.best
+    known = f"; the best of {len(history) - 1} trials was {history.best_loss:.5g} (trial {best.number})" if best else ""
+    return f"proposed by {fact.origin or 'the searcher'}{why}{weights}{known}"
+
+
+def _reported(fact: Reported, history: History) -> str:
+    if not math.isfinite(fact.loss):
+        return f"step {fact.step:,}: the loss is {fact.loss}"
+    others = [loss for trial in history if trial.number != fact.trial and math.isfinite(loss := trial.loss_at(fact.step))
+              and trial.step >= fact.step]  # fmt: skip
+    place = 1 + sum(loss < fact.loss for loss in others)
+    rank = f", number {place} of {len(others) + 1} that got here" if others else ", the first to get here"
+    return f"step {fact.step:,}: loss {fact.loss:.5g}{rank}"
+
+
+def _judged(fact: Judged) -> str:
+    told = f"; told: {directive_text(fact.directive)}" if fact.directive is not None else ""
+    return f"step {fact.step:,}: {fact.action.value}" + (f", {fact.reason}" if fact.reason else "") + told
+
+
+def directive_text(directive: Directive) -> str:
+    """``learning rate × 0.5, decay begins``."""
+    scales = {"learning rate": directive.lr_scale, "clipping": directive.clip_scale, "weight decay": directive.weight_decay_scale}
+    changes = [f"{what} × {scale:g}" for what, scale in scales.items() if scale is not None]
+    return ", ".join([*changes, *(["decay begins"] if directive.begin_decay else [])]) or "nothing"

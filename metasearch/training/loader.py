@@ -1,0 +1,22 @@
+"""This model in torch: ``model, tokenizer = load()``. Needs torch, safetensors and the models and tokenizers of metasearch."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_model
+
+from metasearch import catalog
+from metasearch.corpora import tokenizers
+
+
+def load(folder: str | Path = Path(__file__).parent, device: str = "cpu") -> tuple[Any, Any]:
+    """``model(tokens_BT, state)`` gives logits (B, T, V) and the next state; ``model.initial_state(B)`` is the first one."""
+    folder = Path(folder).resolve()
+    if (folder / "plugins").is_dir():  # a model that does not come with metasearch
+        os.environ["METASEARCH_PLUGINS"] = os.pathsep.join([str(folder / "plugins"), os.environ.get("METASEARCH_PLUGINS", "")])
+    about = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    model = catalog.load("models", about["config"]["model"]).build(about["config"], about["vocab_size"])
+    load_model(model, folder / "model.safetensors")
+    return model.to(device).eval(), tokenizers.from_json(json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")))
