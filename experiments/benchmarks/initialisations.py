@@ -1,8 +1,8 @@
 """What a start is worth: loss of an LSTM after some steps from several initialisations, on corpora no network has learned from.
 
-    METASEARCH_CORPORA=… python experiments/benchmarks/initialisations.py --folder initialisations [--seeds 1]
+    METASEARCH_CORPORA=… python experiments/benchmarks/initialisations.py --folder initialisations [--seeds 1] [--starts …]
 
-Learns three networks over the same ``SOURCES`` if they are not in the folder yet: the meta-network, a pooled model (description
+Learns up to three networks over the same ``SOURCES`` if they are not in the folder yet: the meta-network, a pooled model (description
 always withheld) and Reptile (pooled, and every step looks ahead; fewer steps, so that it costs about the same). Then every start is
 trained on every corpus of ``HELD_OUT``, at every rate of ``RATES``; the rate for a corpus is the one that is best on the others at
 the last mark. Results are appended to results.jsonl, so that an interrupted study goes on; the table is made from that file.
@@ -76,26 +76,27 @@ RECIPES = {
 Start = Callable[[LanguageModel, TokenizedCorpus], None]
 
 
-def networks(folder: Path) -> dict[str, MetaNetwork]:
-    for name, recipe in RECIPES.items():
-        if not (folder / f"{name}.safetensors").exists():
-            learn_network(SOURCES, folder / f"{name}.safetensors", Size(), recipe, 0, lambda line, name=name: print(name, line))
-    return {name: MetaNetwork.load(folder / f"{name}.safetensors") for name in RECIPES}
+PLAIN: dict[str, Start] = {"default": lambda model, corpus: None, "unigram": set_unigram_bias}
+LEARNED = {
+    "pooled": ("pooled", "pooled"),
+    "reptile": ("reptile", "pooled"),
+    "nearest": ("meta", "nearest"),
+    "null": ("meta", "pooled"),
+    "meta": ("meta", "meta"),
+}
+"""The network of each start, and which of its weights."""
 
 
-def starts(learned: dict[str, MetaNetwork], structure: Structure) -> dict[str, Start]:
-    def made(network: str, start: str) -> Start:
-        return lambda model, corpus: take(model, learned[network].weights(text_task(corpus), structure, start))
-
-    return {
-        "default": lambda model, corpus: None,
-        "unigram": set_unigram_bias,
-        "pooled": made("pooled", "pooled"),
-        "reptile": made("reptile", "pooled"),
-        "nearest": made("meta", "nearest"),
-        "null": made("meta", "pooled"),
-        "meta": made("meta", "meta"),
-    }
+def start_of(name: str, folder: Path, structure: Structure) -> Start:
+    """One of ``PLAIN`` or ``LEARNED``; its network is learned now if it is not in the folder."""
+    if name in PLAIN:
+        return PLAIN[name]
+    recipe, start = LEARNED[name]
+    path = folder / f"{recipe}.safetensors"
+    if not path.exists():
+        learn_network(SOURCES, path, Size(), RECIPES[recipe], 0, lambda line: print(recipe, line))
+    network = MetaNetwork.load(path)
+    return lambda model, corpus: take(model, network.weights(text_task(corpus), structure, start))
 
 
 def curve(start: Start, structure: Structure, corpus: TokenizedCorpus, rate: float, seed: int) -> list[float]:
@@ -118,11 +119,11 @@ def curve(start: Start, structure: Structure, corpus: TokenizedCorpus, rate: flo
     return losses
 
 
-def study(folder: Path, width: int, seeds: int) -> Iterator[dict[str, Any]]:
+def study(folder: Path, names: list[str], width: int, seeds: int) -> Iterator[dict[str, Any]]:
     """Results that are not in the file yet, one at a time."""
     structure = Structure("lstm", 1, width)
-    runners, path = starts(networks(folder), structure), folder / "results.jsonl"
-    known = {tuple(row[key] for key in KEYS) for row in results(path)}
+    runners = {name: start_of(name, folder, structure) for name in names}
+    known = {tuple(row[key] for key in KEYS) for row in results(folder / "results.jsonl")}
     for seed in range(seeds):
         for source in HELD_OUT:
             corpus = load(source)
@@ -170,9 +171,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--starts", nargs="+", choices=[*PLAIN, *LEARNED], default=[*PLAIN, *LEARNED])
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    for row in study(asked.folder, asked.width, asked.seeds):
+    for row in study(asked.folder, asked.starts, asked.width, asked.seeds):
         with (asked.folder / "results.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")
     rows = [row for row in results(asked.folder / "results.jsonl") if row["width"] == asked.width]
