@@ -2,10 +2,11 @@
 
     METASEARCH_CORPORA=… python experiments/benchmarks/initialisations.py --folder initialisations [--seeds 1] [--starts …]
 
-Learns up to three networks over the same ``SOURCES`` if they are not in the folder yet: the meta-network, a pooled model (description
-always withheld) and Reptile (pooled, and every step looks ahead; fewer steps, so that it costs about the same). Then every start is
-trained on every corpus of ``HELD_OUT``, at every rate of ``RATES``; the rate for a corpus is the one that is best on the others at
-the last mark. Results are appended to results.jsonl, so that an interrupted study goes on; the table is made from that file.
+Learns up to three networks over the same ``SOURCES``, if they are not in the folder yet: the meta-network, a pooled model (the
+description is always withheld) and Reptile (pooled, and every step looks ahead; fewer steps, so that it costs about the same).
+Every start is trained on every corpus of ``HELD_OUT`` at every rate of ``RATES``; the rate for a corpus is the one that is best
+on the others at the last mark. Results are appended to results.jsonl, so that an interrupted study goes on; the table is made
+from that file.
 
 Validation text, nats per byte. "null" is the meta-network without a description. One thread.
 """

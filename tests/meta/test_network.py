@@ -1,5 +1,6 @@
 """The meta-network: what it makes are weights of ordinary models, exactly those that it learned with."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -137,7 +138,7 @@ def test_sketches_of_two_samples_of_a_text_are_closer_than_those_of_two_texts():
 def test_bad_input_is_told_with_what_was_expected(make, message):
     with pytest.raises(UserError) as caught:
         make()
-    assert __import__("re").search(message, " ".join([caught.value.message, *caught.value.faults]))
+    assert re.search(message, " ".join([caught.value.message, *caught.value.faults]))
 
 
 def test_a_file_that_is_no_network_is_told_so(tmp_path):
