@@ -35,7 +35,7 @@ def test_a_trial_is_the_same_twice_and_learns(init):
 def test_with_the_unigram_bias_a_model_begins_near_the_entropy_of_single_tokens(model):
     share_V = np.bincount(CORPUS.train, minlength=CORPUS.vocab_size) / len(CORPUS.train)
     entropy = -(share_V * np.log(np.maximum(share_V, 1e-12))).sum()
-    assert loss_of(started("unigram", model=model)) < entropy + 0.6 < loss_of(started("default", model=model))
+    assert entropy - 0.1 < loss_of(started("unigram", model=model)) < entropy + 1.0 < loss_of(started("default", model=model))
 
 
 @pytest.mark.parametrize(("model", "depth", "width", "tied"), RECURRENT)
@@ -70,4 +70,3 @@ def test_a_race_takes_one_of_the_starts_as_it_was_before_it_was_tried():
         runner.build(config)(candidates[-1], CORPUS)
     assert any(all(torch.equal(a, b) for a, b in zip(won.parameters(), c.parameters(), strict=True)) for c in candidates)
     assert loss_of(won) < loss_of(fresh)
-    assert won.training

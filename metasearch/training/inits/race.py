@@ -39,7 +39,6 @@ def build(config: Mapping[str, Value]) -> Initialisation:
         finalists = sorted(starts, key=lambda start: _loss(start, corpus))[:FINALISTS]
         best = min(finalists, key=lambda start: _loss(_trained(start, corpus), corpus))
         take(model, {name: value.detach() for name, value in best.named_parameters()})
-        model.train()
 
     return initialise
 
