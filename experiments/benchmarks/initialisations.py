@@ -1,11 +1,11 @@
 """What a start is worth: loss of an LSTM after some steps from several initialisations, on corpora no network has learned from.
 
-    METASEARCH_CORPORA=… python experiments/benchmarks/initialisations.py --folder initialisations [--seeds 1] [--starts …]
+    METASEARCH_CORPORA=… python experiments/benchmarks/initialisations.py --folder initialisations [--seeds 1] [--last 100]
 
 Learns up to three networks over the same ``SOURCES``, if they are not in the folder yet: the meta-network, a pooled model (the
 description is always withheld) and Reptile (pooled, and every step looks ahead; fewer steps, so that it costs about the same).
 Every start is trained on every corpus of ``HELD_OUT`` at every rate of ``RATES``; the rate for a corpus is the one that is best
-on the others at the last mark. Results are appended to results.jsonl, so that an interrupted study goes on; the table is made
+on the others at the last mark. Results are appended to a file, so that an interrupted study goes on; the table is made
 from that file.
 
 Validation text, nats per byte. "null" is the meta-network without a description. One thread.
@@ -100,14 +100,14 @@ def start_of(name: str, folder: Path, structure: Structure) -> Start:
     return lambda model, corpus: take(model, network.weights(text_task(corpus), structure, start))
 
 
-def curve(start: Start, structure: Structure, corpus: TokenizedCorpus, rate: float, seed: int) -> list[float]:
-    """Validation losses at ``MARKS``; Adam, rows that begin at places shifted by the seed."""
+def curve(start: Start, structure: Structure, corpus: TokenizedCorpus, rate: float, seed: int, last: int) -> list[float]:
+    """Validation losses at the marks up to ``last``; Adam, rows that begin at places shifted by the seed."""
     torch.manual_seed(seed)
     model = lstm.build({**config_of(structure), "dropout": 0.0}, corpus.vocab_size)
     start(model, corpus)
     optimizer, stream, state = torch.optim.Adam(model.parameters(), lr=rate), Stream(corpus.train, ROWS), model.initial_state(ROWS)
     losses = []
-    for step in range(max(MARKS) + 1):
+    for step in range(last + 1):
         if step in MARKS:
             losses.append(validation_loss(model, corpus.valid, context=128, most_tokens=MEASURED, device=CPU))
             model.train()
@@ -120,18 +120,18 @@ def curve(start: Start, structure: Structure, corpus: TokenizedCorpus, rate: flo
     return losses
 
 
-def study(folder: Path, names: list[str], width: int, seeds: int) -> Iterator[dict[str, Any]]:
+def study(folder: Path, names: list[str], width: int, seeds: int, last: int) -> Iterator[dict[str, Any]]:
     """Results that are not in the file yet, one at a time."""
     structure = Structure("lstm", 1, width)
     runners = {name: start_of(name, folder, structure) for name in names}
-    known = {tuple(row[key] for key in KEYS) for row in results(folder / "results.jsonl")}
+    known = {tuple(row[key] for key in KEYS) for row in results(folder / f"results-{last}.jsonl")}
     for seed in range(seeds):
         for source in HELD_OUT:
             corpus = load(source)
             for name, start in runners.items():
                 for rate in RATES:
                     if (width, seed, source, name, rate) not in known:
-                        losses = curve(start, structure, corpus, rate, seed)
+                        losses = curve(start, structure, corpus, rate, seed, last)
                         yield {"width": width, "seed": seed, "corpus": source, "start": name, "rate": rate, "losses": losses}
 
 
@@ -158,8 +158,9 @@ def tuned(rows: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
 
 
 def lines(found: dict[str, dict[str, list[float]]]) -> Iterator[str]:
-    yield "| start | stratum | " + " | ".join(f"step {mark}" for mark in MARKS) + " |"
-    yield "|---|---|" + "---|" * len(MARKS)
+    columns = len(next(iter(next(iter(found.values())).values())))
+    yield "| start | stratum | " + " | ".join(f"step {mark}" for mark in MARKS[:columns]) + " |"
+    yield "|---|---|" + "---|" * columns
     for stratum in ("near", "mid", "far", "all"):
         for start, corpora in found.items():
             chosen = [losses for corpus, losses in corpora.items() if stratum in ("all", HELD_OUT[corpus])]
@@ -172,13 +173,15 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--last", type=int, choices=MARKS[1:], default=MARKS[-1], help="how many steps each start is trained")
     parser.add_argument("--starts", nargs="+", choices=[*PLAIN, *LEARNED], default=[*PLAIN, *LEARNED])
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    for row in study(asked.folder, asked.starts, asked.width, asked.seeds):
-        with (asked.folder / "results.jsonl").open("a") as file:
+    path = asked.folder / f"results-{asked.last}.jsonl"
+    for row in study(asked.folder, asked.starts, asked.width, asked.seeds, asked.last):
+        with path.open("a") as file:
             file.write(json.dumps(row) + "\n")
-    rows = [row for row in results(asked.folder / "results.jsonl") if row["width"] == asked.width]
+    rows = [row for row in results(path) if row["width"] == asked.width]
     print("\n".join(lines(tuned(rows))))
 
 
