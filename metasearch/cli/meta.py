@@ -3,23 +3,70 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from metasearch.cli.options import JsonOption, StoreOption, answer, existing
+from metasearch.core.errors import UserError, did_you_mean
+
+SELECTOR, NETWORK = "selector", "network"
 
 app = typer.Typer(no_args_is_help=True, help="What is learned from all sweeps of a store, and what it is worth there.")
 
 
 @app.command()
-def learn(store: StoreOption = "./store", as_json: JsonOption = False) -> None:
-    """Learn from all sweeps of the store, and keep it there for the next sweep with `meta`."""
+def learn(
+    part: Annotated[
+        str, typer.Argument(help="selector, which learns from sweeps, or network, which learns from corpora.")
+    ] = SELECTOR,
+    store: StoreOption = "./store",
+    corpora: Annotated[list[str] | None, typer.Option(help="For network: a corpus to learn from; name several times.")] = None,
+    out: Annotated[Path, typer.Option(help="For network: the file to write.")] = Path("network.safetensors"),
+    width: Annotated[int, typer.Option(min=32, max=512, help="For network: units of the shared base.")] = 64,
+    steps: Annotated[int, typer.Option(min=1, help="For network: steps of learning.")] = 3000,
+    withheld: Annotated[float, typer.Option(min=0, max=1, help="For network: share of tasks without a description.")] = 0.15,
+    ahead: Annotated[float, typer.Option(min=0, max=1, help="For network: share of steps that look some steps ahead.")] = 0.05,
+    seed: Annotated[int, typer.Option(help="For network.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Learn from all sweeps of the store for the next sweep with `meta`; or the meta-network, from corpora."""
+    if part == NETWORK:
+        from metasearch.meta.network import Recipe, Size
+        from metasearch.sweep.network import BUILT_IN, learn_network
+
+        recipe = Recipe(steps=steps, withheld=withheld, few_step_share=ahead)
+        learned = learn_network(corpora or BUILT_IN, out, Size(width=width), recipe, seed, _to_stderr)
+        answer(learned, [f"{out}: learned from {len(learned['sources'])} corpora, {learned['bytes']:,} bytes"], as_json)
+        return
+    if part != SELECTOR:
+        raise UserError(f'There is no learned part "{part}".{did_you_mean(part, (SELECTOR, NETWORK))}')
     from metasearch.cli.learned import card_of, learned_lines
     from metasearch.sweep.learned import prepared
 
     card = prepared(existing(store), "meta")
     answer(card_of(card), learned_lines(card), as_json)
+
+
+@app.command()
+def apply(
+    corpus: Annotated[str, typer.Option(help="A corpus, as in a sweep file.")],
+    out: Annotated[Path, typer.Option(help="Folder for the model and its description.")],
+    network: Annotated[Path | None, typer.Option(help="A learned network; the one that comes with metasearch if left out.")] = None,
+    tokenizer: Annotated[str, typer.Option(help="byte, char, word or bpe.")] = "byte",
+    cell: Annotated[str | None, typer.Option(help="lstm or gru; the network chooses if left out.")] = None,
+    depth: Annotated[int | None, typer.Option(help="1 to 4; the network chooses if left out.")] = None,
+    width: Annotated[int, typer.Option(help="32 to 512.")] = 128,
+    tied: Annotated[bool | None, typer.Option("--tied/--untied", help="The network chooses if left out.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """A model for a corpus that nobody trained: the meta-network's structure and weights, and their loss."""
+    from metasearch.sweep.network import applied_lines, apply_network
+
+    asked = {"cell": cell, "depth": depth, "tied": tied}
+    found = apply_network(corpus, tokenizer, out, width, {name: v for name, v in asked.items() if v is not None}, network)
+    answer(found, applied_lines(found, out), as_json)
 
 
 @app.command()
@@ -47,5 +94,9 @@ def evaluate(
     from metasearch.cli.learned import evaluation_lines
     from metasearch.sweep.evaluation import evaluate as held_out
 
-    found = held_out(existing(store), tasks=tasks, seeds=seeds, budget=budget, note=lambda line: print(line, file=sys.stderr))
+    found = held_out(existing(store), tasks=tasks, seeds=seeds, budget=budget, note=_to_stderr)
     answer(found.record(), evaluation_lines(found), as_json)
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -45,6 +45,11 @@ class TokenizedCorpus:
     def vocab_size(self) -> int:
         return self.tokenizer.vocab_size
 
+    @cached_property
+    def spellings(self) -> list[bytes]:
+        """The bytes of each token, by id."""
+        return self.tokenizer.spellings()
+
     @property
     def train_bytes(self) -> int:
         return int(self.splits["train"]["bytes"])

@@ -47,6 +47,7 @@ def confirmation(store: Store, sweep: str, *, top: int = 5, seeds: int = 3, name
     Raises UserError if no trial of the sweep has a loss, or if a number does not work.
     """
     history = store.history(sweep)
+    only_language_models(history, "confirm")
     able = [trial for trial in history if trial.state not in NEVER_BEST and math.isfinite(trial.best_loss)]
     leaders = {trial.config.id: trial for trial in sorted(able, key=lambda trial: trial.best_loss, reverse=True)}
     if top < 1 or not leaders:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import socket
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 _PACKAGES = ("metasearch", "ray", "torch", "optuna", "pyarrow", "duckdb", "numpy", "tokenizers", "schedulefree", "prodigyopt")
@@ -22,12 +24,19 @@ def describe() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
         "git": _git_state(),
+        "network": _own_network(),
     }
 
 
 def own_version() -> str:
     """The version of metasearch itself; empty if it is not installed."""
     return _version("metasearch") or ""
+
+
+def _own_network() -> str | None:
+    """The hash of the meta-network's file, if it is not that of the package: the initial weights of trials follow from it."""
+    path = Path(os.environ.get("METASEARCH_NETWORK", ""))
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() if path.is_file() else None
 
 
 def _version(package: str) -> str | None:

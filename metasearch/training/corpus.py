@@ -5,6 +5,7 @@ Shapes: B rows, T tokens per row.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,7 +21,9 @@ Tokens = NDArray[np.unsignedinteger[Any]]
 
 
 class TokenizedCorpus(Protocol):
-    """What training needs to know of a corpus. ``valid_bytes``: length in UTF-8 of the text that ``valid`` stands for."""
+    """What training needs to know of a corpus. ``valid_bytes``: length in UTF-8 of the text that ``valid`` stands for.
+    ``spellings``: the bytes of each token, by id. ``descriptor``: the description of its task in numbers.
+    """
 
     @property
     def name(self) -> str: ...
@@ -32,6 +35,10 @@ class TokenizedCorpus(Protocol):
     def vocab_size(self) -> int: ...
     @property
     def valid_bytes(self) -> int: ...
+    @property
+    def spellings(self) -> Sequence[bytes]: ...
+    @property
+    def descriptor(self) -> Mapping[str, float]: ...
 
 
 def check_corpus(corpus: TokenizedCorpus) -> None:
@@ -59,3 +66,19 @@ class Stream:
         ring_BT = self.tokens.take(start_B1 + np.arange(length + 1), mode="wrap")
         window_BT = torch.from_numpy(ring_BT.astype(np.int64))
         return window_BT[:, :-1], window_BT[:, 1:]
+
+
+def sampled_text(corpus: TokenizedCorpus, most_tokens: int, pieces: int = 16) -> NDArray[np.uint8]:
+    """The bytes of at most ``most_tokens`` training tokens, in pieces at equal distances."""
+    length = most_tokens // pieces
+    tokens = corpus.train
+    if len(tokens) > most_tokens:
+        starts = [(len(tokens) - length) * piece // (pieces - 1) for piece in range(pieces)]
+        tokens = np.concatenate([tokens[start : start + length] for start in starts])
+    spellings = corpus.spellings
+    return np.frombuffer(b"".join(spellings[token] for token in tokens.tolist()), dtype=np.uint8)
+
+
+def token_counts(corpus: TokenizedCorpus, most_tokens: int = 1 << 20) -> NDArray[np.int64]:
+    """How often each token occurs among the first ``most_tokens`` training tokens."""
+    return np.bincount(corpus.train[:most_tokens], minlength=corpus.vocab_size)

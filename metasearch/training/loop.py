@@ -80,7 +80,7 @@ class Trainer:
         with self._randomness():
             self._reseed("init")
             self.model: LanguageModel = plugins["model"].build(config, corpus.vocab_size)
-            plugins["init"].build(config)(self.model)
+            plugins["init"].build(config)(self.model, corpus)
         self.model.to(device)
         self._parameters = list(self.model.parameters())
         self._optimizer: Optimizer = plugins["optimizer"].build(config, self.model)

@@ -130,3 +130,16 @@ def test_faults_of_a_spec_are_named(spec: Any, fault: str) -> None:
 
 def test_equal_specs_have_one_normal_form() -> None:
     assert tokenizers.normal_form("bpe") == tokenizers.normal_form({"vocab_size": 4096, "name": "bpe"})
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_spelling_of_a_token_is_what_it_stands_for(name: str) -> None:
+    tokenizer = trained(name)
+    spellings, ids = tokenizer.spellings(), tokenizer.encode(TRAIN)
+    assert len(spellings) == tokenizer.vocab_size
+    if tokenizer.lossless:
+        assert b"".join(spellings[token] for token in ids.tolist()) == TRAIN.encode("utf-8")
+    else:
+        known = ids[ids != tokenizer.unknown]
+        assert b"".join(spellings[token] for token in known.tolist()) == tokenizer.decode(known).encode("utf-8")
+        assert tokenizer.unknown is not None and spellings[tokenizer.unknown] == b""

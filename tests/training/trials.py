@@ -4,7 +4,8 @@ import argparse
 import ast
 import inspect
 import pkgutil
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 
 import numpy as np
@@ -52,6 +53,8 @@ class Corpus:
     valid_bytes: int
     vocab_size: int = 128
     name: str = "library"
+    spellings: tuple[bytes, ...] = tuple(bytes([byte]) for byte in range(128))
+    descriptor: Mapping[str, float] = field(default_factory=dict)
 
 
 def library_corpus():

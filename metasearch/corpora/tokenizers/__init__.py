@@ -40,6 +40,9 @@ class Tokenizer(Protocol):
 
     def decode(self, ids: np.ndarray) -> str: ...
 
+    def spellings(self) -> list[bytes]:
+        """The UTF-8 bytes of each token, by id; empty for ``<unk>``. Of a lossless tokenizer those of a text join to the text's."""
+
     def to_json(self) -> dict[str, Any]:
         """Plain data from which ``from_json`` makes an equal tokenizer."""
 

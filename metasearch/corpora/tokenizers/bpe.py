@@ -47,6 +47,11 @@ class BpeTokenizer:
     def from_json(plain: Mapping[str, Any]) -> BpeTokenizer:
         return BpeTokenizer(json.dumps(plain["model"], ensure_ascii=False))
 
+    def spellings(self) -> list[bytes]:
+        byte_of = _byte_of()
+        index_of = self._tokenizer.get_vocab()
+        return [bytes(map(byte_of.__getitem__, token)) for token in sorted(index_of, key=index_of.__getitem__)]
+
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "model": json.loads(self.model)}
 
@@ -82,3 +87,12 @@ def _chunks(text: str) -> Iterator[str]:
             end = text.rfind("\n", start, end) + 1 or end
         yield text[start:end]
         start = end
+
+
+def _byte_of() -> dict[str, int]:
+    """The byte behind each character of the byte alphabet: printable ones are themselves, the others follow 255 in order
+    (Radford et al., 2019).
+    """
+    printable = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + index): byte for index, byte in enumerate(others)}

@@ -24,6 +24,9 @@ class ByteTokenizer:
     def from_json(plain: Mapping[str, Any]) -> ByteTokenizer:
         return ByteTokenizer()
 
+    def spellings(self) -> list[bytes]:
+        return [bytes([byte]) for byte in range(self.vocab_size)]
+
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name}
 

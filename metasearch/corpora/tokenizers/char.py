@@ -29,6 +29,9 @@ class CharTokenizer:
     def from_json(plain: Mapping[str, Any]) -> CharTokenizer:
         return CharTokenizer(plain["characters"])
 
+    def spellings(self) -> list[bytes]:
+        return [b"", *(character.encode("utf-8") for character in self.characters)]
+
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "characters": self.characters}
 

@@ -42,6 +42,9 @@ class WordTokenizer:
     def from_json(plain: Mapping[str, Any]) -> WordTokenizer:
         return WordTokenizer(tuple(plain["pieces"]))
 
+    def spellings(self) -> list[bytes]:
+        return [b"", *(piece.encode("utf-8") for piece in self.pieces)]
+
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "pieces": list(self.pieces)}
 

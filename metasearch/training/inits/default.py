@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from metasearch.core.config import Value
 from metasearch.core.space import Space
-from metasearch.models._language_model import LanguageModel
+from metasearch.training.inits._shared import Initialisation
 
 SPACE = Space.of()
 
 
-def build(config: Mapping[str, Value]) -> Callable[[LanguageModel], None]:
-    """What is done to a fresh model before training, in place; torch's generator is seeded when it is called."""
-    return lambda model: None
+def build(config: Mapping[str, Value]) -> Initialisation:
+    return lambda model, corpus: None

@@ -1,0 +1,189 @@
+"""What a start is worth: loss of an LSTM after some steps from several initialisations, on corpora no network has learned from.
+
+    METASEARCH_CORPORA=… python experiments/benchmarks/initialisations.py --folder initialisations [--seeds 1] [--last 100]
+
+Learns up to three networks over the same ``SOURCES``, if they are not in the folder yet: the meta-network, a pooled model (the
+description is always withheld) and Reptile (pooled, and every step looks ahead; fewer steps, so that it costs about the same).
+Every start is trained on every corpus of ``HELD_OUT`` at every rate of ``RATES``; the rate for a corpus is the one that is best
+on the others at the last mark. Results are appended to a file, so that an interrupted study goes on; the table is made
+from that file.
+
+Validation text, nats per byte. "null" is the meta-network without a description. One thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import torch
+
+from metasearch.corpora import TokenizedCorpus, load
+from metasearch.meta.network import MetaNetwork, Recipe, Size, Structure
+from metasearch.models import lstm
+from metasearch.models._language_model import LanguageModel
+from metasearch.sweep.network import config_of, learn_network
+from metasearch.training.corpus import Stream
+from metasearch.training.evaluation import cross_entropy, validation_loss
+from metasearch.training.inits._shared import set_unigram_bias, take, text_task
+
+BIBLES = (
+    "armenian",
+    "ashaninka",
+    "aukan",
+    "chamorro",
+    "dinka",
+    "latvian",
+    "romani",
+    "swahili",
+    "ukranian",
+    "uma",
+    "zulu",
+    "quichua",
+)
+SOURCES = (
+    *(f"corpora/bible_{language}" for language in BIBLES),
+    *(f"corpora/{name}" for name in ("state_of_union", "war_and_peace", "shakespeare_plays")),
+    *(f"cpython/{n}" for n in ("ast_dumps", "bytecode", "comments", "language_reference", "stdlib_code", "unicode_names")),
+)
+HELD_OUT = {
+    "corpora/inaugural": "near",
+    "corpora/pride_prejudice": "near",
+    "cpython/docstrings": "near",
+    "corpora/bible_basque": "mid",
+    "corpora/wikitext2_raw": "mid",
+    "cpython/codec_tables": "mid",
+    "corpora/bible_syriac": "far",
+    "corpora/bible_cherokee": "far",
+    "corpora/bible_coptic": "far",
+}
+"""near: language and kind of text are among the sources. mid: the script is. far: neither is."""
+
+MARKS = (0, 10, 30, 100, 300)
+RATES = (3e-3, 1e-2)
+ROWS, LENGTH, MEASURED = 8, 64, 16_384
+CPU = torch.device("cpu")
+
+RECIPES = {
+    "meta": Recipe(),
+    "pooled": Recipe(withheld=1.0),
+    "reptile": Recipe(withheld=1.0, few_step_share=1.0, steps=500),
+}
+
+Start = Callable[[LanguageModel, TokenizedCorpus], None]
+
+
+PLAIN: dict[str, Start] = {"default": lambda model, corpus: None, "unigram": set_unigram_bias}
+LEARNED = {
+    "pooled": ("pooled", "pooled"),
+    "reptile": ("reptile", "pooled"),
+    "nearest": ("meta", "nearest"),
+    "null": ("meta", "pooled"),
+    "meta": ("meta", "meta"),
+}
+"""The network of each start, and which of its weights."""
+
+
+def start_of(name: str, folder: Path, structure: Structure) -> Start:
+    """One of ``PLAIN`` or ``LEARNED``; its network is learned now if it is not in the folder."""
+    if name in PLAIN:
+        return PLAIN[name]
+    recipe, start = LEARNED[name]
+    path = folder / f"{recipe}.safetensors"
+    if not path.exists():
+        learn_network(SOURCES, path, Size(), RECIPES[recipe], 0, lambda line: print(recipe, line))
+    network = MetaNetwork.load(path)
+    return lambda model, corpus: take(model, network.weights(text_task(corpus), structure, start))
+
+
+def curve(start: Start, structure: Structure, corpus: TokenizedCorpus, rate: float, seed: int, last: int) -> list[float]:
+    """Validation losses at the marks up to ``last``; Adam, rows that begin at places shifted by the seed."""
+    torch.manual_seed(seed)
+    model = lstm.build({**config_of(structure), "dropout": 0.0}, corpus.vocab_size)
+    start(model, corpus)
+    optimizer, stream, state = torch.optim.Adam(model.parameters(), lr=rate), Stream(corpus.train, ROWS), model.initial_state(ROWS)
+    losses = []
+    for step in range(last + 1):
+        if step in MARKS:
+            losses.append(validation_loss(model, corpus.valid, context=128, most_tokens=MEASURED, device=CPU))
+            model.train()
+        inputs_BT, targets_BT = stream.read(seed * 9973 + step * LENGTH, LENGTH)
+        logits_BTV, state = model(inputs_BT, state)
+        state = tuple(tensor.detach() for tensor in state)
+        optimizer.zero_grad()
+        cross_entropy(logits_BTV, targets_BT).backward()
+        optimizer.step()
+    return losses
+
+
+def study(folder: Path, names: list[str], width: int, seeds: int, last: int) -> Iterator[dict[str, Any]]:
+    """Results that are not in the file yet, one at a time."""
+    structure = Structure("lstm", 1, width)
+    runners = {name: start_of(name, folder, structure) for name in names}
+    known = {tuple(row[key] for key in KEYS) for row in results(folder / f"results-{last}.jsonl")}
+    for seed in range(seeds):
+        for source in HELD_OUT:
+            corpus = load(source)
+            for name, start in runners.items():
+                for rate in RATES:
+                    if (width, seed, source, name, rate) not in known:
+                        losses = curve(start, structure, corpus, rate, seed, last)
+                        yield {"width": width, "seed": seed, "corpus": source, "start": name, "rate": rate, "losses": losses}
+
+
+KEYS = ("width", "seed", "corpus", "start", "rate")
+
+
+def results(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def tuned(rows: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
+    """Per start and corpus the losses at ``MARKS``, mean over seeds, at the rate that is best on the other corpora."""
+    table: dict[str, dict[str, dict[float, list[float]]]] = {}
+    for start, corpus, rate in dict.fromkeys((row["start"], row["corpus"], row["rate"]) for row in rows):
+        same = [row["losses"] for row in rows if (row["start"], row["corpus"], row["rate"]) == (start, corpus, rate)]
+        table.setdefault(start, {}).setdefault(corpus, {})[rate] = [mean(column) for column in zip(*same, strict=True)]
+    found: dict[str, dict[str, list[float]]] = {}
+    for start, corpora in table.items():
+        for corpus, by_rate in corpora.items():
+            others = [other for name, other in corpora.items() if name != corpus]
+            rate = min(by_rate, key=lambda rate: mean(other[rate][-1] for other in others)) if others else min(by_rate)
+            found.setdefault(start, {})[corpus] = by_rate[rate]
+    return found
+
+
+def lines(found: dict[str, dict[str, list[float]]]) -> Iterator[str]:
+    columns = len(next(iter(next(iter(found.values())).values())))
+    yield "| start | stratum | " + " | ".join(f"step {mark}" for mark in MARKS[:columns]) + " |"
+    yield "|---|---|" + "---|" * columns
+    for stratum in ("near", "mid", "far", "all"):
+        for start, corpora in found.items():
+            chosen = [losses for corpus, losses in corpora.items() if stratum in ("all", HELD_OUT[corpus])]
+            if chosen:
+                yield f"| {start} | {stratum} | " + " | ".join(f"{mean(column):.3f}" for column in zip(*chosen, strict=True)) + " |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--last", type=int, choices=MARKS[1:], default=MARKS[-1], help="how many steps each start is trained")
+    parser.add_argument("--starts", nargs="+", choices=[*PLAIN, *LEARNED], default=[*PLAIN, *LEARNED])
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    path = asked.folder / f"results-{asked.last}.jsonl"
+    for row in study(asked.folder, asked.starts, asked.width, asked.seeds, asked.last):
+        with path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+    rows = [row for row in results(path) if row["width"] == asked.width]
+    print("\n".join(lines(tuned(rows))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""How the meta-network learns: through the loss of the models whose weights it makes, over tasks.
+
+First the loss right after the weights are made, then (few-step aware) what remains of it after some steps of training: where
+those steps lead is the gradient of the weights, as in Reptile (Nichol, Achiam, Schulman, 2018), here carried on into the network
+that made them. Sizes are mixed in every step by the sandwich rule (Yu and Huang, 2019): one model of the full width, one of the
+smallest, others between. Now and then the description is withheld, which teaches the base what to do when nothing is known.
+
+Shapes: B rows, T bytes per row, C numbers of an embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metasearch.core.errors import UserError
+from metasearch.core.rng import derive, derive_seed
+from metasearch.meta._hypernetwork import GATES, Hypernetwork, Size, Weights, loss
+from metasearch.meta._text_sketch import OF_THE_TOKENIZER, TextTask, described, log_unigram, sampled, sketch
+
+DEPTHS = (1, 2, 3, 4)
+NARROWEST = 32
+DEPTH_SHARES = (0.6, 0.25, 0.1, 0.05)
+STEPS_BETWEEN_NOTES = 200
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """``steps`` of which the last ``few_step_share`` look ``inner_steps`` ahead. ``withheld``: share of descriptions left out; 1
+    gives a pooled model (or Reptile, if ``few_step_share`` is 1 too). ``sample_bytes``: how much text a description is made of.
+    """
+
+    steps: int = 3000
+    few_step_share: float = 0.05
+    inner_steps: int = 8
+    inner_rate: float = 3e-3
+    tasks_at_once: int = 4
+    rows: int = 8
+    length: int = 64
+    rate: float = 6e-3
+    withheld: float = 0.15
+    noise: float = 0.1
+    sample_bytes: int = 16_384
+
+    def looks_ahead(self, step: int) -> bool:
+        return step >= self.steps * (1 - self.few_step_share)
+
+
+@dataclass
+class Learner:
+    """The network with its optimizer; ``step`` steps are done."""
+
+    network: Hypernetwork
+    optimizer: torch.optim.Adam
+    step: int = 0
+
+
+def new_learner(tasks: Sequence[TextTask], size: Size, seed: int) -> Learner:
+    """Before the first step. Raises UserError if there are too few tasks to tell one from another."""
+    if len(tasks) < 2:
+        raise UserError(f"The meta-network learns from at least 2 corpora, found {len(tasks)}. Name more of them.")
+    names = tuple(sorted(set().union(*(task.descriptor for task in tasks)) - OF_THE_TOKENIZER))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "network"))
+        network = Hypernetwork(size, names)
+    numbers = np.stack([described(task.descriptor, names) for task in tasks])
+    network.get_buffer("center").copy_(torch.from_numpy(np.nanmean(numbers, axis=0)))
+    network.get_buffer("spread").copy_(torch.from_numpy(np.maximum(np.nanstd(numbers, axis=0), 0.05)))
+    return Learner(network, torch.optim.Adam(network.parameters(), betas=(0.9, 0.99)))
+
+
+def learn(
+    learner: Learner,
+    tasks: Sequence[TextTask],
+    recipe: Recipe,
+    seed: int,
+    note: Say,
+    keep: Callable[[Learner], None] = lambda _: None,
+) -> None:
+    """Goes on to the last step of the recipe. Each step's draws depend on the seed and its number only, so that a learner that was
+    kept (``keep``, every ``STEPS_BETWEEN_NOTES`` steps) goes on as if it had never stopped. Uses one thread.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    unigrams = [torch.from_numpy(log_unigram(task.text_N)) for task in tasks]
+    recent: list[float] = []
+    try:
+        with torch.random.fork_rng(devices=[]):
+            while learner.step < recipe.steps:
+                recent.append(_step(learner, tasks, unigrams, recipe, seed))
+                learner.step += 1
+                if learner.step % STEPS_BETWEEN_NOTES == 0 or learner.step == recipe.steps:
+                    note(f"step {learner.step} of {recipe.steps}: {np.mean(recent):.3f} nats per byte")
+                    keep(learner)
+                    recent.clear()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _step(learner: Learner, tasks: Sequence[TextTask], unigrams: Sequence[Tensor], recipe: Recipe, seed: int) -> float:
+    """One update over some tasks; their mean loss, before or after the steps ahead."""
+    step, rng = learner.step, derive(seed, "network", learner.step)
+    torch.default_generator.manual_seed(derive_seed(seed, "noise", step))
+    ahead = recipe.looks_ahead(step)
+    for group in learner.optimizer.param_groups:
+        group["lr"] = recipe.rate * _decay(step, recipe.steps) * (0.3 if ahead else 1.0)
+    learner.optimizer.zero_grad()
+    losses = []
+    chosen = rng.permutation(len(tasks))[: recipe.tasks_at_once]
+    for place, index in enumerate(chosen):
+        cell, depth, width, tied = _structure(learner.network.size.width, step, place, rng)
+        task_C = embedding_of(learner.network, tasks[index], recipe, rng)
+        weights = learner.network(task_C, unigrams[index], cell, depth, width, tied)
+        teach = _teach_ahead if ahead else _teach_now
+        losses.append(teach(weights, cell, tasks[index], recipe, rng))
+    torch.nn.utils.clip_grad_norm_(learner.network.parameters(), 1.0)
+    learner.optimizer.step()
+    return float(np.mean(losses))
+
+
+def _decay(step: int, steps: int) -> float:
+    """Linear warm-up over the first twentieth, then half a cosine down to a twentieth."""
+    done = (step + 0.5) / steps
+    return min(1.0, 20 * done) * (0.05 + 0.95 * 0.5 * (1 + float(np.cos(np.pi * done))))
+
+
+def _structure(widest: int, step: int, place: int, rng: np.random.Generator) -> tuple[str, int, int, bool]:
+    """Cell, depth, width, tied. Cells take turns; the first task of a step gets the full width, the second the smallest."""
+    narrowest = min(NARROWEST, widest)
+    between = int(np.exp(rng.uniform(np.log(narrowest), np.log(widest + 1))))
+    width = (widest, narrowest)[place] if place < 2 else between
+    return tuple(GATES)[step % len(GATES)], int(rng.choice(DEPTHS, p=DEPTH_SHARES)), width, bool(rng.random() < 0.5)
+
+
+def embedding_of(network: Hypernetwork, task: TextTask, recipe: Recipe, rng: np.random.Generator) -> Tensor:
+    """The embedding (C,) of a task from a fresh sample of its text, or nothing."""
+    if rng.random() < recipe.withheld:
+        return network.nothing_known()
+    text_N = sampled(task.text_N, recipe.sample_bytes, rng)
+    numbers_D = torch.from_numpy(described(task.descriptor, network.names))
+    task_C: Tensor = network.embedding(numbers_D, torch.from_numpy(sketch(text_N)), recipe.noise)
+    return task_C
+
+
+def _teach_now(weights: Weights, cell: str, task: TextTask, recipe: Recipe, rng: np.random.Generator) -> float:
+    """Adds the gradient of the loss of these very weights."""
+    value = loss(weights, cell, batch(task, recipe.rows, recipe.length, rng))
+    (value / recipe.tasks_at_once).backward()  # type: ignore[no-untyped-call]
+    return value.item()
+
+
+def _teach_ahead(weights: Weights, cell: str, task: TextTask, recipe: Recipe, rng: np.random.Generator) -> float:
+    """Adds the direction in which training would move these weights, as their gradient; the loss at the end of it."""
+    ahead = {name: value.detach().clone().requires_grad_(True) for name, value in weights.items()}
+    inner = torch.optim.Adam(ahead.values(), lr=recipe.inner_rate)
+    value = torch.zeros(())
+    for _ in range(recipe.inner_steps):
+        value = loss(ahead, cell, batch(task, recipe.rows, recipe.length, rng))
+        inner.zero_grad()
+        value.backward()  # type: ignore[no-untyped-call]
+        inner.step()
+    scale = 1 / (recipe.inner_rate * recipe.inner_steps * recipe.tasks_at_once)
+    moved = [(value.detach() - ahead[name].detach()) * scale for name, value in weights.items()]
+    torch.autograd.backward(list(weights.values()), moved)
+    return value.item()
+
+
+def batch(task: TextTask, rows: int, length: int, rng: np.random.Generator) -> Tensor:
+    """Rows (B, T + 1) from random places of the text; a short text is read as a ring."""
+    start_B1 = rng.integers(0, len(task.text_N), rows)[:, None]
+    rows_BT = task.text_N.take(start_B1 + np.arange(length + 1), mode="wrap")
+    return torch.from_numpy(rows_BT.astype(np.int64))
+
+
+def pack(learner: Learner) -> dict[str, Tensor]:
+    """The network and Adam's moments, by dotted names."""
+    tensors = {f"network.{name}": value for name, value in learner.network.state_dict().items()}
+    for index, state in learner.optimizer.state_dict()["state"].items():
+        tensors |= {f"adam.{index}.{name}": value for name, value in state.items()}
+    return tensors
+
+
+def unpack(learner: Learner, tensors: Mapping[str, Tensor], step: int) -> None:
+    """Puts ``learner`` where ``pack`` was called. Raises RuntimeError or KeyError if the tensors are of another one."""
+    network = {name.removeprefix("network."): v for name, v in tensors.items() if name.startswith("network.")}
+    learner.network.load_state_dict(network)
+    record = learner.optimizer.state_dict()
+    for index in range(len(record["param_groups"][0]["params"])):
+        prefix = f"adam.{index}."
+        record["state"][index] = {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
+    learner.optimizer.load_state_dict(record)
+    learner.step = step
