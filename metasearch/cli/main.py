@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from metasearch.cli import meta
+from metasearch.cli import cluster, meta
 from metasearch.cli.options import JsonOption, StoreOption, answer, existing
 from metasearch.core.errors import UserError
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 
 app.add_typer(meta.app, name="meta")
+app.add_typer(cluster.app, name="cluster")
 
 OverrideOption = Annotated[list[str] | None, typer.Option("--override", "-o", metavar="A.B=C", help="Change one key of the file.")]
 AddressOption = Annotated[str | None, typer.Option(help="Ray cluster: auto, host:port or ray://…; a local one if left out.")]

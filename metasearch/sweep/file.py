@@ -121,7 +121,9 @@ class SweepFile(Section):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise UserError("This sweep does not hold together:", [_fault(entry) for entry in error.errors()]) from error
+            raise UserError(
+                "This sweep does not hold together:", [fault_of(entry, SweepFile) for entry in error.errors()]
+            ) from error
 
 
 def read(path: str | Path, overrides: Sequence[str] = ()) -> SweepFile:
@@ -140,7 +142,7 @@ def read(path: str | Path, overrides: Sequence[str] = ()) -> SweepFile:
             f"The sweep file {path} must hold a mapping with name, task, space and budget, found {type(content).__name__}."
         )
     for override in overrides:
-        _override(content, override)
+        apply_override(content, override)
     content.setdefault("name", path.stem)
     try:
         return SweepFile(**{str(key): value for key, value in content.items()})
@@ -148,7 +150,8 @@ def read(path: str | Path, overrides: Sequence[str] = ()) -> SweepFile:
         raise UserError(f"The sweep file {path} does not hold together:", error.faults) from error
 
 
-def _override(content: dict[str, Any], override: str) -> None:
+def apply_override(content: dict[str, Any], override: str) -> None:
+    """Sets the key that ``a.b=c`` names. Raises UserError if it is written otherwise."""
     dotted, equals, text = override.partition("=")
     if not equals or not dotted:
         raise UserError(f'An override is written a.b=c, found "{override}".')
@@ -163,18 +166,18 @@ def _override(content: dict[str, Any], override: str) -> None:
         raise UserError(f'The value of "{override}" is not YAML: {error}') from error
 
 
-def _fault(entry: Mapping[str, Any]) -> str:
+def fault_of(entry: Mapping[str, Any], model: type[BaseModel]) -> str:
+    """One error of pydantic's about a ``model`` in the user's terms."""
     where = ".".join(str(part) for part in entry["loc"] if part not in ("str", "dict[str,any]"))
     if entry["type"] == "extra_forbidden":
-        return f"{where}: there is no such key.{did_you_mean(str(entry['loc'][-1]), _keys_beside(entry['loc']))}"
+        return f"{where}: there is no such key.{did_you_mean(str(entry['loc'][-1]), _keys_beside(entry['loc'], model))}"
     if entry["type"] == "missing":
         return f"{where}: is missing"
     message = entry["msg"].removeprefix("Value error, ")
     return f"{where}: {message}" + ("" if entry["type"] == "value_error" and not where else f", found {entry['input']!r}")
 
 
-def _keys_beside(location: Sequence[str | int]) -> Iterator[str]:
-    model: Any = SweepFile
+def _keys_beside(location: Sequence[str | int], model: Any) -> Iterator[str]:
     for part in location[:-1]:
         model = model.model_fields[str(part)].annotation
     yield from model.model_fields
