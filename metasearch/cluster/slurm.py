@@ -44,8 +44,8 @@ start "${{nodes[0]}}" --head --node-ip-address="$head_ip" --port="$port" --inclu
   --num-cpus="$SLURM_CPUS_PER_TASK" --num-gpus={gpus}
 
 for (( tries = 0; ; tries++ )); do
-  if ray status --address "$head_ip:$port" > /dev/null 2>&1; then break; fi
-  if (( tries >= 60 )); then echo "Ray's head on ${{nodes[0]}} does not answer at $head_ip:$port" >&2; exit 1; fi
+  if (: < "/dev/tcp/$head_ip/$port") 2> /dev/null; then break; fi
+  if (( tries >= 120 )); then echo "Ray's head on ${{nodes[0]}} does not answer at $head_ip:$port" >&2; exit 1; fi
   if ! kill -0 "${{steps[0]}}" 2> /dev/null; then echo "Ray's head on ${{nodes[0]}} ended; see above" >&2; exit 1; fi
   sleep 1
 done
