@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from metasearch.cli import asking, handover, imports, meta, reporting
+from metasearch.cli import asking, cluster, handover, imports, meta, reporting
 from metasearch.cli.driving import drive
 from metasearch.cli.options import (
     AddressOption,
@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 
 app.add_typer(meta.app, name="meta")
+app.add_typer(cluster.app, name="cluster")
 app.command("ask")(asking.ask)
 app.command("tell")(asking.tell)
 app.command("import")(imports.import_)

@@ -119,7 +119,7 @@ class Question(Section):
             super().__init__(**fields)
         except ValidationError as error:
             raise UserError(
-                "This sweep does not hold together:", [_fault(entry, type(self)) for entry in error.errors()]
+                "This sweep does not hold together:", [fault_of(entry, type(self)) for entry in error.errors()]
             ) from error
 
 
@@ -203,7 +203,7 @@ def read(path: str | Path, overrides: Sequence[str] = ()) -> AnySweep:
             f"The sweep file {path} must hold a mapping with name, task, space and budget, found {type(content).__name__}."
         )
     for override in overrides:
-        _override(content, override)
+        apply_override(content, override)
     content.setdefault("name", path.stem)
     try:
         kind = OwnSweep if is_own(content) else SweepFile
@@ -212,7 +212,8 @@ def read(path: str | Path, overrides: Sequence[str] = ()) -> AnySweep:
         raise UserError(f"The sweep file {path} does not hold together:", error.faults) from error
 
 
-def _override(content: dict[str, Any], override: str) -> None:
+def apply_override(content: dict[str, Any], override: str) -> None:
+    """Sets the key that ``a.b=c`` names. Raises UserError if it is written otherwise."""
     dotted, equals, text = override.partition("=")
     if not equals or not dotted:
         raise UserError(f'An override is written a.b=c, found "{override}".')
@@ -227,7 +228,8 @@ def _override(content: dict[str, Any], override: str) -> None:
         raise UserError(f'The value of "{override}" is not YAML: {error}') from error
 
 
-def _fault(entry: Mapping[str, Any], model: type[Section]) -> str:
+def fault_of(entry: Mapping[str, Any], model: type[BaseModel]) -> str:
+    """One error of pydantic's about a ``model`` in the user's terms."""
     where = ".".join(str(part) for part in entry["loc"] if part not in ("str", "dict[str,any]"))
     if entry["type"] == "extra_forbidden":
         return f"{where}: there is no such key.{did_you_mean(str(entry['loc'][-1]), _keys_beside(entry['loc'], model))}"
@@ -237,7 +239,7 @@ def _fault(entry: Mapping[str, Any], model: type[Section]) -> str:
     return f"{where}: {message}" + ("" if entry["type"] == "value_error" and not where else f", found {entry['input']!r}")
 
 
-def _keys_beside(location: Sequence[str | int], root: type[Section]) -> Iterator[str]:
+def _keys_beside(location: Sequence[str | int], root: type[BaseModel]) -> Iterator[str]:
     model: Any = root
     for part in location[:-1]:
         model = model.model_fields[str(part)].annotation
