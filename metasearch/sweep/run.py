@@ -101,7 +101,7 @@ class Outcome:
 def resolve(file: SweepFile) -> Sweep:
     """The sweep a file asks for, its corpus loaded and described. Raises UserError with every fault that can be found."""
     faults: list[str] = []
-    search = {"searcher": file.search.searcher, "scheduler": file.search.scheduler}
+    search = {name: spec for name, spec in file.search.model_dump().items() if spec is not None}
     with _collecting(faults):
         faults += learned.faults_of(search)
     kinds = catalog.corpus_kinds()

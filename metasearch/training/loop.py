@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from metasearch.core.config import Value
+from metasearch.core.control import Control, Schedule
 from metasearch.core.errors import UserError
 from metasearch.core.event import Directive
 from metasearch.core.rng import derive_seed
@@ -32,11 +33,9 @@ from metasearch.training import checkpoint
 from metasearch.training._strategy import load_strategy
 from metasearch.training.checkpoint import Packed
 from metasearch.training.clipping._shared import HISTORY, Clipping, global_norm, gradients
-from metasearch.training.control import Control
 from metasearch.training.corpus import Stream, TokenizedCorpus, check_corpus
 from metasearch.training.evaluation import bits_per_byte, cross_entropy, exploded, parameter_count, validation_loss
 from metasearch.training.report import Report, Trace, TrialBudget
-from metasearch.training.schedules._shared import Schedule
 
 SPACE = Space.of(batch_size=Int(8, 64, log=True, initial=16), context=Int(32, 128, log=True, initial=64))
 """``batch_size``: rows read side by side. ``context``: tokens of a row per step, through which gradients flow."""

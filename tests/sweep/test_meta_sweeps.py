@@ -151,7 +151,7 @@ def test_a_resumed_sweep_keeps_to_what_it_adopted(store: Store, file: Callable[.
     interrupted(backend, 12, lambda: launch(file(), store))
     adopted = store.history("new").adopted["selector"]
     write(store, "later", facts_of("later", task=task("later"), trials=8))
-    assert learned.prepared(store, "meta").digest == store.theta_cards()[0].digest != adopted
+    assert learned.prepared(store, "selector").digest == store.theta_cards()[0].digest != adopted
     outcome = resume("new", store)
     assert outcome.history.adopted["selector"] == adopted
     assert [fact.digest for fact in store.facts("new") if isinstance(fact, Adopted)] == [adopted]
@@ -195,7 +195,7 @@ def test_a_sweep_without_learning_adopts_nothing_and_teaches_only_where_somethin
     plain = {"searcher": "random", "scheduler": "asha"}
     outcome = launch(file("one", search=plain), store)
     assert outcome.history.adopted == {} and store.theta_cards() == [] and reuse_of(store, outcome.history) is None
-    learned.prepared(store, "meta")
+    learned.prepared(store, "selector")
     launch(file("two", search=plain), store)
     assert "two" in store.theta_cards()[0].learned_from
     assert audit_lines(store, "two")[1]
@@ -207,7 +207,7 @@ def test_learning_that_fails_afterwards_is_told_and_harms_nothing(
     def fail(*ignored: Any, **named: Any) -> Any:
         raise ValueError("no memory left")
 
-    learned.prepared(store, "meta")
+    learned.prepared(store, "selector")
     monkeypatch.setattr(learned, "_learned", fail)
     heard = Heard()
     outcome = launch(file(search={"searcher": "random", "scheduler": "fifo"}), store, observer=heard)
@@ -219,7 +219,7 @@ def test_a_dry_run_shows_what_a_launch_would_start_and_writes_nothing(store: Sto
     sweep = resolve(file())
     first = plan(sweep, store)["first_configs"]
     assert store.theta_cards() == [] and store.sweeps() == ["old", "older"]
-    card = learned.prepared(store, "meta", ["new"])
+    card = learned.prepared(store, "selector", ["new"])
     assert plan(sweep, store)["first_configs"] == first
     assert len(plan(sweep)["first_configs"]) == 3
     assert launch(file(), store).history.adopted["selector"] == card.digest
@@ -227,10 +227,10 @@ def test_a_dry_run_shows_what_a_launch_would_start_and_writes_nothing(store: Sto
 
 
 def test_the_same_store_teaches_the_same_and_is_not_learned_twice(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = learned.prepared(store, "meta")
+    first = learned.prepared(store, "selector")
     assert learned._learned("meta", store.archive()).digest == first.digest
     monkeypatch.setattr(learned, "_learned", lambda *_: pytest.fail("it was learned again"))
-    assert learned.prepared(store, "meta") == first
+    assert learned.prepared(store, "selector") == first
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_an_evaluation_is_written_on_the_card_of_the_newest_theta(store: Store) 
     card = store.theta_cards()[0]
     assert card.digest == found.digest and card.held_out == json.loads(json.dumps(found.record()))
     assert "full trainings" in "\n".join(card_lines(card)) and found.digest in evaluation_lines(found)[-1]
-    assert learned.prepared(store, "meta") == card
+    assert learned.prepared(store, "selector") == card
 
 
 def test_an_evaluation_needs_two_tasks(tmp_path: Path) -> None:
@@ -286,4 +286,4 @@ def test_a_theta_of_another_layout_is_one_clear_message(store: Store, file: Call
     digest = store.put_theta(replace(kept, plain={"unknown": 1}), replace(newest, time=newest.time + 1.0))
     with pytest.raises(UserError, match="kept by another version of metasearch"):
         learned.algorithms(history.sweep.search, store, {"selector": digest})
-    assert learned.prepared(store, "meta").digest == kept_last, "what cannot be read is passed over"
+    assert learned.prepared(store, "selector").digest == kept_last, "what cannot be read is passed over"
