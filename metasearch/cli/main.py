@@ -110,6 +110,7 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """How a sweep stands: states, budget, the best so far, errors."""
+    from metasearch.cli.controlled import control_lines, control_of
     from metasearch.cli.describe import status_lines, status_of
     from metasearch.cli.learned import reuse_lines, reuse_of
 
@@ -119,7 +120,10 @@ def status(
     running = opened.is_running(name)
     reuse = reuse_of(opened, history)
     reused = [] if reuse is None else reuse_lines(reuse)
-    answer({**status_of(history, running), "reuse": reuse}, [*status_lines(history, running), *reused], as_json)
+    control = control_of(opened, history)
+    controlled = [] if control is None else control_lines(control)
+    found = {**status_of(history, running), "reuse": reuse, "control": control}
+    answer(found, [*status_lines(history, running), *reused, *controlled], as_json)
 
 
 @app.command()
@@ -144,17 +148,24 @@ def list_sweeps(store: StoreOption = "./store", as_json: JsonOption = False) -> 
 @app.command()
 def show(
     trial: Annotated[str, typer.Argument(help="Trial as SWEEP/NUMBER, or its number in the latest sweep.")],
+    schedule: Annotated[bool, typer.Option("--schedule", help="The learning rates that it really followed.")] = False,
     store: StoreOption = "./store",
     as_json: JsonOption = False,
 ) -> None:
     """One trial: its config, its curve, what was decided and why."""
+    from metasearch.cli.controlled import schedule_lines, schedule_of
     from metasearch.cli.describe import trial_lines, trial_of
 
     opened = existing(store)
     name, slash, number = trial.rpartition("/")
     if not number.isdigit():
         raise UserError(f'A trial is named SWEEP/NUMBER or NUMBER, found "{trial}".')
-    found = trial_of(opened, name if slash else opened.latest(), int(number))
+    sweep = name if slash else opened.latest()
+    if schedule:
+        followed = schedule_of(opened, sweep, int(number))
+        answer(followed, schedule_lines(followed), as_json)
+        return
+    found = trial_of(opened, sweep, int(number))
     answer(found, trial_lines(found), as_json)
 
 

@@ -13,12 +13,16 @@ app = typer.Typer(no_args_is_help=True, help="What is learned from all sweeps of
 
 
 @app.command()
-def learn(store: StoreOption = "./store", as_json: JsonOption = False) -> None:
+def learn(
+    part: Annotated[str, typer.Argument(help="selector (searcher and scheduler) or optimizer (controller).")] = "selector",
+    store: StoreOption = "./store",
+    as_json: JsonOption = False,
+) -> None:
     """Learn from all sweeps of the store, and keep it there for the next sweep with `meta`."""
     from metasearch.cli.learned import card_of, learned_lines
-    from metasearch.sweep.learned import prepared
+    from metasearch.sweep.learned import checked_part, prepared
 
-    card = prepared(existing(store), "meta")
+    card = prepared(existing(store), checked_part(part))
     answer(card_of(card), learned_lines(card), as_json)
 
 

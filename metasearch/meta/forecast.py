@@ -70,7 +70,8 @@ def fit(prior: Gaussian, deviation: float, path: Path, progress_N: np.ndarray, l
         at_P, law_N, slopes_NP, damping = there_P, there_law_N, there_slopes_NP, damping / 4.0
         if gained < SETTLED * (1.0 + cost):
             break
-    weight_N = _weights(loss_N - law_N, deviation)
+    # No point tells more than the expected information of a Student-t, however near to the law it happens to lie.
+    weight_N = np.minimum(_weights(loss_N - law_N, deviation), (DEGREES + 1) / (DEGREES + 3) / deviation**2)
     return Gaussian(at_P, np.linalg.inv((slopes_NP * weight_N[:, None]).T @ slopes_NP + precision_PP))
 
 

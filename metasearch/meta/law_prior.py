@@ -46,8 +46,8 @@ _SLOPE = (0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0)
 class LawPrior:
     """``mean_P`` + ``slope_P`` · log(learning rate / what is usual for the optimizer), ``covariance_PP``.
 
-    ``deviation``: of a report about its law. ``doubt``: factor on the deviations of forecasts. ``usual``: the usual learning rate by
-    optimizer, ``highest``: the highest with which a run ended at least as well as most. ``runs``: how many taught it.
+    ``deviation``: of a report about its law. ``doubt``: factor on the deviations of forecasts. ``usual``: the usual learning rate
+    by optimizer, ``highest``: the highest with which a run ended at least as well as most. ``runs``: how many taught it.
     """
 
     mean_P: np.ndarray = field(default_factory=lambda: np.array(_MEAN))

@@ -111,6 +111,13 @@ def foreseen(search: Mapping[str, Any], store: Store | None, exclude: Collection
     return _composed(search, built, {})
 
 
+def checked_part(part: str) -> str:
+    """Raises UserError if there is no such learned part."""
+    if part not in FORMATS:
+        raise UserError(f'There is no learned part "{part}".{did_you_mean(part, FORMATS)}')
+    return part
+
+
 def prepared(store: Store, part: str, exclude: Collection[str] = (), note: Say = lambda message: None) -> Card:
     """The card of the theta that knows all sweeps but those in ``exclude``: one of the store's, or learned and kept now."""
     archive = store.archive(exclude=exclude)

@@ -161,7 +161,7 @@ def test_a_resumed_sweep_keeps_to_what_it_adopted(store: Store, file: Callable[.
 def test_a_driver_that_died_before_it_adopted_anything_is_made_up_for(store: Store, file: Callable[..., SweepFile]) -> None:
     sweep = resolve(file())
     write(store, "new", [Opened(1.0, json.loads(json.dumps(sweep.record())))])
-    with pytest.raises(UserError, match="names no theta for meta"):
+    with pytest.raises(UserError, match="names no theta for the meta-selector"):
         audit_lines(store, "new")
     reuse = reuse_of(store, store.history("new"))
     assert reuse is not None and "no theta was adopted yet" in reuse_lines(reuse)[0]
@@ -228,7 +228,7 @@ def test_a_dry_run_shows_what_a_launch_would_start_and_writes_nothing(store: Sto
 
 def test_the_same_store_teaches_the_same_and_is_not_learned_twice(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     first = learned.prepared(store, "selector")
-    assert learned._learned("meta", store.archive()).digest == first.digest
+    assert learned._learned("selector", store.archive()).digest == first.digest
     monkeypatch.setattr(learned, "_learned", lambda *_: pytest.fail("it was learned again"))
     assert learned.prepared(store, "selector") == first
 
