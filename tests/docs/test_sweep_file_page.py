@@ -19,7 +19,7 @@ PAGE = page("docs/sweep-file.md")
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
 SHOWN = [
     pytest.param(block, id=f"{name}-{number}")
-    for name in ("README.md", "docs/sweep-file.md", "docs/extending.md", "docs/meta-selector.md")
+    for name in ("README.md", "docs/sweep-file.md", "docs/extending.md", "docs/meta-selector.md", "docs/meta-optimizer.md")
     for number, block in enumerate(blocks(page(name), "yaml"))
 ]
 OPTIONS = {
