@@ -36,10 +36,10 @@ MOST_DOUBT = 4.0
 WARMUP_KNOTS = 4
 
 # Published fits of 25M to 400M Transformers: alpha .43-.51, beta .58-.60, gamma .63-.66, C 2.0-2.1 per unit of learning rate, which
-# is some hundreds per horizon at the reference.
-_MEAN = (1.5, math.log(0.5), math.log(0.5), math.log(0.1), math.log(300.0), math.log(0.58), math.log(0.64), math.log(1e-3))
-_SPREAD = (1.5, 1.0, 0.3, 1.0, 1.5, 0.3, 0.3, 1.5)
-_SLOPE = (0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0)
+# is some hundreds per horizon at the reference. A higher learning rate comes the sooner to the onset, and adds the more noise.
+_MEAN = (1.5, *np.log((5.0, 0.5, 0.1, 300.0, 0.58, 0.64, 1e-3, 0.01)).tolist())
+_SPREAD = (1.5, 1.0, 0.4, 1.0, 1.5, 0.3, 0.3, 1.5, 1.5)
+_SLOPE = (0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0, -1.0)
 
 
 @dataclass(frozen=True)

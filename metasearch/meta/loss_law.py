@@ -6,10 +6,13 @@ Luo, Wen, Lyu, Xiong, Li, Sun, Xiao, Ma (2025), "A Multi-Power Law for Loss Curv
 
 Here in scale-free units: ``f`` is the learning rate over a reference of the run, ``S`` its integral over progress (tokens over
 horizon), ``S_k`` the integral since change k. The learning rate starts from 0, and what the warm-up raises it by is part of the
-sum, so that B·f is what the present learning rate adds to the loss once its changes are forgotten. For small corpora the validation
-loss gains ``O · max(0, epochs - 1)^2``.
+sum, so that B·f is what the present learning rate adds to the loss once its changes are forgotten.
 
-Shapes: K knots of a path, N points of a curve, P = 8 parameters, M sets of parameters.
+Short runs need two things more. At first next to nothing is learned: the power of S is replaced by ``A·(1 + (S/s)^2)^(-alpha/2)``,
+a power law beyond the onset s and level before it, so that L0 + A is about the loss of an untrained model. And on small corpora the
+validation loss gains ``O · max(0, epochs - 1)^2``.
+
+Shapes: K knots of a path, N points of a curve, P = 9 parameters, M sets of parameters.
 """
 
 from __future__ import annotations
@@ -19,8 +22,8 @@ from functools import cached_property
 
 import numpy as np
 
-NAMES = ("level", "amplitude", "alpha", "noise", "C", "beta", "gamma", "overfit")
-"""L0, A, alpha, B, C, beta, gamma, O. All but the first are kept as natural logarithms."""
+NAMES = ("level", "amplitude", "alpha", "noise", "C", "beta", "gamma", "overfit", "onset")
+"""L0, A, alpha, B, C, beta, gamma, O, s. All but the first are kept as natural logarithms."""
 
 P = len(NAMES)
 
@@ -68,36 +71,38 @@ class Path:
 
 def losses(parameters_MP: np.ndarray, path: Path, progress_N: np.ndarray) -> np.ndarray:
     """(M, N) of the law."""
-    level, amplitude, alpha, noise, c, beta, gamma, overfit = _natural(parameters_MP)
+    level, amplitude, alpha, noise, c, beta, gamma, overfit, onset = _natural(parameters_MP)
     fall_K, factor_K, start_K = path.changes
     sum_N = np.maximum(path.integral(progress_N), 1e-9)
     since_NK = np.maximum(sum_N[:, None] - start_K, 0.0)
     reach_MNK = 1.0 + (c[:, None] * factor_K ** -gamma[:, None])[:, None, :] * since_NK
     gone_MN = (1.0 - reach_MNK ** -beta[:, None, None]) @ fall_K
-    decayed_MN = amplitude[:, None] * sum_N ** -alpha[:, None]
+    decayed_MN = amplitude[:, None] * (1.0 + (sum_N / onset[:, None]) ** 2) ** (-alpha[:, None] / 2)
     overfitted_MN = overfit[:, None] * path.overread(progress_N)
     return np.asarray(level[:, None] + decayed_MN - noise[:, None] * gone_MN + overfitted_MN)
 
 
 def losses_and_slopes(parameters_P: np.ndarray, path: Path, progress_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(N,) of the law and its derivatives (N, P) with respect to the parameters."""
-    level, amplitude, alpha, noise, c, beta, gamma, overfit = (float(value[0]) for value in _natural(parameters_P[None]))
+    level, amplitude, alpha, noise, c, beta, gamma, overfit, onset = (float(value[0]) for value in _natural(parameters_P[None]))
     fall_K, factor_K, start_K = path.changes
     sum_N = np.maximum(path.integral(progress_N), 1e-9)
     far_NK = c * factor_K**-gamma * np.maximum(sum_N[:, None] - start_K, 0.0)
     left_NK = (1.0 + far_NK) ** -beta
     bend_NK = beta * left_NK * far_NK / (1.0 + far_NK)
-    decayed_N, gone_N = amplitude * sum_N**-alpha, (1.0 - left_NK) @ fall_K
+    square_N = (sum_N / onset) ** 2
+    decayed_N, gone_N = amplitude * (1.0 + square_N) ** (-alpha / 2), (1.0 - left_NK) @ fall_K
     overfitted_N = overfit * path.overread(progress_N)
     slopes = (
         np.ones_like(sum_N),
         decayed_N,
-        -decayed_N * alpha * np.log(sum_N),
+        -decayed_N * alpha / 2 * np.log1p(square_N),
         -noise * gone_N,
         -noise * (bend_NK @ fall_K),
         -noise * beta * ((left_NK * np.log1p(far_NK)) @ fall_K),
         noise * gamma * ((bend_NK * np.log(factor_K)) @ fall_K),
         overfitted_N,
+        decayed_N * alpha * square_N / (1.0 + square_N),
     )
     return level + decayed_N - noise * gone_N + overfitted_N, np.stack(slopes, axis=1)
 

@@ -14,8 +14,8 @@ from metasearch.core.rng import derive
 from metasearch.meta._situation import Plan, controls
 from metasearch.meta.loss_law import Path, losses
 
-SHAPE = (math.log(0.5), math.log(0.08), math.log(300.0), math.log(0.58), math.log(0.64), -16.0)
-"""alpha, B, C, beta, gamma and O (none)."""
+SHAPE = (math.log(0.5), math.log(0.08), math.log(300.0), math.log(0.58), math.log(0.64), -16.0, math.log(0.01))
+"""alpha, B, C, beta, gamma, O (none) and the onset."""
 
 KNOTS = 200
 
@@ -30,7 +30,7 @@ class LawCurves:
     plan: Plan
     unit: float = 1e-3
     level: float = 2.0
-    amplitude: float = 0.5
+    amplitude: float = 5.0
     noise: float = 0.003
     deaf: bool = False
     parameters: tuple[float, ...] = field(default=SHAPE)
