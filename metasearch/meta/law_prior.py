@@ -20,7 +20,7 @@ from metasearch.core.config import Value
 from metasearch.meta.forecast import Gaussian, ends, fit
 from metasearch.meta.loss_law import P, Path, losses
 
-SCHEDULE_FREE = frozenset({"schedule_free_adamw", "prodigy"})
+SCHEDULE_FREE = frozenset({"schedule_free_adamw", "prodigy", "hypergradient_adamw"})
 """Optimizers that set their own pace: for them the law is one in tokens, with a learning rate that never changes."""
 
 FEWEST_POINTS = 5
