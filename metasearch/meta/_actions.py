@@ -9,9 +9,10 @@ from metasearch.core.event import Directive
 from metasearch.meta._situation import Situation
 from metasearch.meta.law_prior import LawPrior
 
-LOWER, RAISE, DECAY, POSTPONE, CLIP, WEIGHT_DECAY = "lower lr", "raise lr", "begin decay", "postpone decay", "clip", "weight decay"
+LOWER, RAISE, DECAY, POSTPONE = "lower lr", "raise lr", "begin decay", "postpone decay"
+CLIP, WEIGHT_DECAY, ROLL_BACK = "clip", "weight decay", "roll back"
 
-INTENTS = (LOWER, RAISE, DECAY, POSTPONE, CLIP, WEIGHT_DECAY)
+INTENTS = (LOWER, RAISE, DECAY, POSTPONE, CLIP, WEIGHT_DECAY, ROLL_BACK)
 """Every class of actions. The law foresees what the first four do; the others wait for evidence, or for a spike."""
 
 LR_SCALES = (0.25, 0.5, 0.7, 1.4, 2.0, 4.0)
@@ -22,6 +23,9 @@ POSTPONED = (0.6, 0.8)
 STILL_HIGH = 0.95
 SPIKE = 4.0
 """A mean gradient norm so many times the usual one is a spike."""
+
+LOST, LOST_DEVIATIONS = 0.03, 8.0
+"""A loss that rose above its lowest by this share, and by so many deviations of a report, is lost ground."""
 
 TIGHTEN, TIGHTEST = 0.5, 0.25
 WEIGHT_DECAY_SCALES = (0.5, 2.0)
@@ -52,6 +56,19 @@ def spiked(now: Situation) -> bool:
     """Has the mean gradient norm just jumped?"""
     *before, newest = now.trial.grad_norms
     return len(before) >= 3 and newest > SPIKE * statistics.median(before)
+
+
+def lost_ground(now: Situation, prior: LawPrior) -> bool:
+    """Has the loss just jumped far above what it was already?"""
+    *before, newest = now.trial.losses
+    lowest = min(before)
+    return newest > lowest + max(LOST * abs(lowest), LOST_DEVIATIONS * prior.deviation) and newest > before[-1]
+
+
+def back(now: Situation) -> Directive:
+    """To the lowest loss so far, with half of the learning rate and tighter clipping."""
+    tighter = TIGHTEN if now.control.clip_scale * TIGHTEN >= TIGHTEST else None
+    return Directive(roll_back=True, lr_scale=0.5, clip_scale=tighter, intent=ROLL_BACK)
 
 
 def _within(now: Situation, prior: LawPrior, scale: float) -> bool:

@@ -23,7 +23,7 @@ from metasearch.core.event import Directive
 from metasearch.core.history import History, Trial
 from metasearch.core.rng import derive
 from metasearch.meta import gains, law_prior
-from metasearch.meta._actions import CLIP, INTENTS, foreseeable, other, spiked
+from metasearch.meta._actions import CLIP, INTENTS, ROLL_BACK, back, foreseeable, lost_ground, other, spiked
 from metasearch.meta._situation import Plan, Situation, situation
 from metasearch.meta.forecast import ends, fit
 from metasearch.meta.gains import Gain
@@ -151,7 +151,9 @@ class Controller:
         return float(draws_MF[:, 0].mean()), foretold
 
     def _best(self, now: Situation, foretold: Sequence[Foretold]) -> Foretold | None:
-        """The action to take, or None: nothing is sure enough."""
+        """The action to take, or None: nothing is sure enough. Ground that was lost is won back first."""
+        if lost_ground(now, self.theta.prior) and not self._disabled(ROLL_BACK):
+            return Foretold(back(now), 0.0, 1.0)
         able = [each for each in foretold if each.certainty > CERTAIN]
         able += list(self._by_experience(now))
         able = [each for each in able if not self._disabled(each.directive.intent)]

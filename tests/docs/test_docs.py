@@ -131,8 +131,9 @@ def test_every_decision_is_listed_in_order_and_has_its_three_parts() -> None:
     folder = DOCS / "decisions"
     files = sorted(path for path in folder.glob("*.md") if path.name != "README.md")
     assert [target for target, _ in links(folder / "README.md")] == files
-    for number, path in enumerate(files, start=1):
-        text = path.read_text(encoding="utf-8")
+    assert len({path.name[:4] for path in files}) == len(files), "every decision has a number of its own"
+    for path in files:
+        text, number = path.read_text(encoding="utf-8"), int(path.name[:4])
         assert path.name.startswith(f"{number:04d}-")
         assert text.startswith(f"# {number:04d} ")
         assert all(f"\n## {part}\n" in text for part in ("Context", "Decision", "Consequences"))

@@ -25,6 +25,7 @@ from metasearch.core.space import Choice, Float, Space
 from metasearch.core.sweep import Budget, Sweep
 from metasearch.core.task import Task
 from metasearch.meta import gains, law_prior
+from metasearch.meta._actions import lost_ground
 from metasearch.meta._situation import situation
 from metasearch.meta.gains import Gain
 from metasearch.meta.optimizer import CONTROLLER, Controller, Theta
@@ -209,6 +210,15 @@ def test_a_spike_of_the_gradient_norm_tightens_clipping(theta: Theta) -> None:
     calm = _at_report(config(2e-3, "cosine"), norms=[1.0, 1.1, 0.9, 1.0, 1.2])
     assert [f.directive.clip_scale for f in controller(theta)._by_experience(now)] == [0.5]
     assert list(controller(theta)._by_experience(calm)) == []
+
+
+def test_lost_ground_is_won_back(theta: Theta) -> None:
+    now = _at_report(config(2e-3, "cosine"), norms=[1.0] * 6)
+    assert not lost_ground(now, theta.prior)
+    now.trial.losses[-1] += 1.0
+    assert lost_ground(now, theta.prior)
+    best = controller(theta)._best(now, [])
+    assert best is not None and best.directive.changes == {"lr_scale": 0.5, "clip_scale": 0.5, "roll_back": True}
 
 
 def _at_report(chosen: Config, norms: list[float]):  # type: ignore[no-untyped-def]
