@@ -72,9 +72,10 @@ def back(now: Situation) -> Directive:
 
 
 def _within(now: Situation, prior: LawPrior, scale: float) -> bool:
-    """Nothing is raised above what an earlier trial of the optimizer went well with."""
-    highest = prior.highest.get(now.optimizer)
-    low, high = UNKNOWN_RANGE if highest is None else KNOWN_RANGE
+    """Nothing leaves the range with which earlier trials of the optimizer went well; what is outside of it may come nearer."""
+    lowest, highest = prior.lowest.get(now.optimizer), prior.highest.get(now.optimizer)
     moved = now.control.lr_scale * scale
-    bearable = highest is None or scale < 1 or now.base * moved <= highest
-    return low <= moved <= high and bearable
+    if lowest is None or highest is None:
+        return UNKNOWN_RANGE[0] <= moved <= UNKNOWN_RANGE[1]
+    rate = now.base * moved
+    return KNOWN_RANGE[0] <= moved <= KNOWN_RANGE[1] and (rate <= highest if scale > 1 else rate >= lowest)

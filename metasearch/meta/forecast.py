@@ -76,10 +76,15 @@ def fit(prior: Gaussian, deviation: float, path: Path, progress_N: np.ndarray, l
 
 
 def ends(known: Gaussian, futures: Sequence[Path], doubt: float = 1.0, at: float = 1.0) -> Ends:
-    """The losses at progress ``at`` under each of ``futures``. ``doubt``: by how much deviations are raised."""
+    """The losses at progress ``at`` under each of ``futures``. ``doubt``: by how much they are drawn apart, about their mean.
+
+    Not the parameters: most are logarithms, whose tails would make the mean.
+    """
     root_PP = np.linalg.cholesky(known.covariance_PP + 1e-12 * np.eye(P))
-    draws_MP = known.mean_P + doubt * _normals() @ root_PP.T
-    return Ends(np.concatenate([losses(draws_MP, path, np.array([at])) for path in futures], axis=1))
+    draws_MP = known.mean_P + _normals() @ root_PP.T
+    draws_MF = np.concatenate([losses(draws_MP, path, np.array([at])) for path in futures], axis=1)
+    mean_F = draws_MF.mean(0)
+    return Ends(mean_F + doubt * (draws_MF - mean_F))
 
 
 def thinned(progress_N: np.ndarray) -> np.ndarray:

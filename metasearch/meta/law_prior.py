@@ -38,8 +38,11 @@ WARMUP_KNOTS = 4
 # Published fits of 25M to 400M Transformers: alpha .43-.51, beta .58-.60, gamma .63-.66, C 2.0-2.1 per unit of learning rate, which
 # is some hundreds per horizon at the reference. A higher learning rate comes the sooner to the onset, and adds the more noise.
 _MEAN = (1.5, *np.log((5.0, 0.5, 0.1, 300.0, 0.58, 0.64, 1e-3, 0.01)).tolist())
-_SPREAD = (1.5, 1.0, 0.4, 1.0, 1.5, 0.3, 0.3, 1.5, 1.5)
+_SPREAD = (1.5, 1.0, 0.4, 0.7, 1.5, 0.3, 0.3, 1.5, 1.5)
 _SLOPE = (0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0, -1.0)
+_SHIFTS = np.array([slope != 0.0 for slope in _SLOPE])
+"""Only the noise and the onset shift with the learning rate. A level that did would be traded for noise, which a run at a constant
+learning rate cannot tell apart, and every decay would seem to pay."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class LawPrior:
     """``mean_P`` + ``slope_P`` · log(learning rate / what is usual for the optimizer), ``covariance_PP``.
 
     ``deviation``: of a report about its law. ``doubt``: factor on the deviations of forecasts. ``usual``: the usual learning rate
-    by optimizer, ``highest``: the highest with which a run ended at least as well as most. ``runs``: how many taught it.
+    by optimizer; ``lowest``, ``highest``: the range in which runs ended among the best third. ``runs``: how many taught it.
     """
 
     mean_P: np.ndarray = field(default_factory=lambda: np.array(_MEAN))
@@ -56,6 +59,7 @@ class LawPrior:
     deviation: float = 0.02
     doubt: float = 1.5
     usual: Mapping[str, float] = field(default_factory=dict)
+    lowest: Mapping[str, float] = field(default_factory=dict)
     highest: Mapping[str, float] = field(default_factory=dict)
     runs: int = 0
 
@@ -137,24 +141,28 @@ def learn(archive: Archive) -> LawPrior:
     runs = [runs[i] for i in np.unique(np.linspace(0, len(runs) - 1, min(len(runs), MOST_RUNS)).astype(int))] if runs else []
     if not runs:
         return LawPrior()
-    usual, highest = _rates(runs)
-    prior = replace(_fitted(runs), usual=usual, highest=highest)
+    lowest, highest = _range(runs)
+    prior = replace(_fitted(runs), lowest=lowest, highest=highest)
     return replace(prior, doubt=_doubt(runs, prior))
 
 
-def _rates(runs: Sequence[Run]) -> tuple[dict[str, float], dict[str, float]]:
-    usual, highest = {}, {}
-    for optimizer in sorted({run.optimizer for run in runs}):
-        own = [run for run in runs if run.optimizer == optimizer]
-        usual[optimizer] = float(np.exp(np.mean([math.log(run.reference) for run in own])))
-        lowest = {task: np.median([r.loss_N.min() for r in runs if r.task == task]) for task in {run.task for run in own}}
-        well = [run.reference for run in own if run.loss_N.min() <= lowest[run.task]]
-        highest[optimizer] = max(well, default=usual[optimizer])
-    return usual, highest
+def _usual(runs: Sequence[Run]) -> dict[str, float]:
+    """The geometric mean of the learning rates of each optimizer."""
+    names = sorted({run.optimizer for run in runs})
+    return {name: float(np.exp(np.mean([math.log(r.reference) for r in runs if r.optimizer == name]))) for name in names}
+
+
+def _range(runs: Sequence[Run]) -> tuple[dict[str, float], dict[str, float]]:
+    """The lowest and the highest learning rate of each optimizer with which a run ended among the best third of its task."""
+    good_loss = {task: np.quantile([r.loss_N[-1] for r in runs if r.task == task], 1 / 3) for task in {run.task for run in runs}}
+    good = [run for run in runs if run.loss_N[-1] <= good_loss[run.task]]
+    names = sorted({run.optimizer for run in good})
+    rates = {name: [run.reference for run in good if run.optimizer == name] for name in names}
+    return {name: min(found) for name, found in rates.items()}, {name: max(found) for name, found in rates.items()}
 
 
 def _fitted(runs: Sequence[Run]) -> LawPrior:
-    first = replace(LawPrior(), usual=_rates(runs)[0])
+    first = replace(LawPrior(), usual=_usual(runs))
     prior = first
     offset_R = np.array([first.offset(run.optimizer, run.reference) for run in runs])
     for _ in range(ROUNDS):
@@ -179,6 +187,8 @@ def _pooled(
     start_2P = np.stack([first.mean_P, first.slope_P])
     gram_22 = design_R2.T @ design_R2 + BELIEF * np.eye(2)
     fitted_2P = np.linalg.solve(gram_22, design_R2.T @ mean_RP + BELIEF * start_2P)
+    level_P = (mean_RP.sum(0) + BELIEF * first.mean_P) / (len(mean_RP) + BELIEF)
+    fitted_2P = np.where(_SHIFTS, fitted_2P, np.stack([level_P, np.zeros(P)]))
     off_RP = mean_RP - design_R2 @ fitted_2P
     spread_PP = off_RP.T @ off_RP + covariance_RPP.sum(0) + BELIEF * first.covariance_PP
     covariance_PP = spread_PP / (len(mean_RP) + BELIEF) + 1e-4 * np.eye(P)
