@@ -96,15 +96,15 @@ def schedule_lines(found: Mapping[str, Any]) -> list[str]:
     for point in found["points"]:
         lr = "–" if point["lr"] is None else f"{point['lr']:.4g}"
         row = f"{point['step']:>10,}  {point['planned_factor']:>10.4f}  {point['factor']:>10.4f}  {lr:>10}"
-        lines.append(row + _told(point["intent"], point["changes"]))
+        told = directive_line(point["intent"], point["changes"]) if point["intent"] or point["changes"] else ""
+        lines.append(f"{row}  {told}".rstrip())
     return lines
 
 
-def _told(intent: str, changes: Mapping[str, Any]) -> str:
-    if not intent and not changes:
-        return ""
+def directive_line(intent: str, changes: Mapping[str, Any]) -> str:
+    """``raise lr: lr_scale 2``; of a control, that it was left undone."""
     done = ", ".join(name if value is True else f"{name} {value:g}" for name, value in changes.items())
-    return f"  {intent or 'told'}: {done or 'withheld, as a control'}"
+    return f"{intent or 'told'}: {done or 'withheld, as a control'}"
 
 
 def _counts(by_intent: Mapping[str, int]) -> str:

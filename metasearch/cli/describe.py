@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
+from metasearch.cli.controlled import directive_line
 from metasearch.cli.learned import extent_of_reuse, reusable
 from metasearch.cli.screen import best_line, clock, count, eta, recent_errors, render, state_counts, states
 from metasearch.core.audit import audit
@@ -164,7 +165,8 @@ def _story(fact: Any) -> str | None:
     if isinstance(fact, Failed):
         return f"leg {fact.leg} failed: {fact.error}"
     if isinstance(fact, Judged) and (fact.reason or fact.directive):
-        return f"step {fact.step}: {fact.action.value}, {fact.reason}" + (f" {fact.directive}" if fact.directive else "")
+        told = "" if fact.directive is None else directive_line(fact.directive.intent, fact.directive.changes)
+        return f"step {fact.step}: " + ", ".join(part for part in (fact.action.value, fact.reason, told) if part)
     return None
 
 

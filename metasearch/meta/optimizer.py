@@ -28,6 +28,7 @@ from metasearch.meta._situation import Plan, Situation, situation
 from metasearch.meta.forecast import ends, fit
 from metasearch.meta.gains import Gain
 from metasearch.meta.law_prior import LawPrior
+from metasearch.meta.loss_law import P
 
 CONTROLS, RANDOM = 0.14, 0.05
 """Shares of trials that are controls, or get an action at random."""
@@ -69,6 +70,8 @@ class Theta:
     @staticmethod
     def unpack(arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> Theta:
         prior = LawPrior(**{**arrays, **plain["prior"]})
+        if prior.mean_P.shape != (P,) or set(arrays) != {"mean_P", "slope_P", "covariance_PP"}:
+            raise ValueError(f"expected a law with {P} parameters, found {sorted(arrays)} with {prior.mean_P.shape}")
         worth = {intent: Gain(**gain) for intent, gain in plain["gains"].items()}
         return Theta(prior, worth, tuple(plain["sweeps"]), plain["tasks"], plain["trials"])
 

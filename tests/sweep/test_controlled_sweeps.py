@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from metasearch import catalog
-from metasearch.backends import tune
-from metasearch.backends.simulated import News, simulate
 from metasearch.cli.controlled import control_lines, control_of, schedule_lines, schedule_of
 from metasearch.cli.describe import audit_lines, plan, plan_lines
-from metasearch.core.engine import Engine
 from metasearch.core.errors import UserError
 from metasearch.core.event import Adopted, Proposed
 from metasearch.store import Store
@@ -26,37 +21,15 @@ from metasearch.sweep.file import SweepFile
 from metasearch.sweep.run import launch, resolve, resume
 from metasearch.testing.crash import Crash
 from metasearch.testing.laws import LawCurves
+from tests.sweep.virtual import Backend, in_place_of_ray
 
 SEARCH = {"searcher": "random", "scheduler": "fifo", "controller": "meta"}
 
 
-class Backend:
-    """Runs sweeps over curves that follow their learning rates, in virtual time; dies after ``lives`` reports."""
-
-    lives = 10**9
-
-    def run(self, engine: Engine, *ignored: Any, **named: Any) -> str:
-        def count(news: News) -> None:
-            self.lives -= 1
-            if self.lives <= 0:
-                raise Crash
-
-        simulate(engine, LawCurves(planned), 2, on_fact=count)
-        return engine.history.closed or ""
-
-
 @pytest.fixture(autouse=True)
-def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    def cluster(*ignored: Any) -> AbstractContextManager[None]:
-        return nullcontext()
-
-    made, threads = Backend(), torch.get_num_threads()
-    monkeypatch.setenv("METASEARCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(tune, "cluster", cluster)
-    monkeypatch.setattr(tune, "describe_cluster", lambda: {"resources": {}})
-    monkeypatch.setattr(tune, "run", made.run)
-    yield made
-    torch.set_num_threads(threads)
+def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
+    with in_place_of_ray(LawCurves(planned), tmp_path, monkeypatch) as made:
+        yield made
 
 
 @pytest.fixture

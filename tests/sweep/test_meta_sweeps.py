@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from metasearch import catalog
-from metasearch.backends import tune
-from metasearch.backends.simulated import News, simulate
 from metasearch.cli.describe import audit_lines, plan
 from metasearch.cli.learned import card_lines, evaluation_lines, reuse_lines, reuse_of
-from metasearch.core.engine import Engine
 from metasearch.core.errors import UserError
 from metasearch.core.event import Adopted, Opened, Proposed
 from metasearch.core.task import Task
@@ -29,27 +24,13 @@ from metasearch.testing.crash import Crash
 from metasearch.testing.curves import BowlCurves
 from tests.store.test_past import facts_of
 from tests.store.test_views import write
+from tests.sweep.virtual import Backend, in_place_of_ray
 
 META = {"searcher": "meta", "scheduler": "meta"}
 
 
 def task(name: str) -> Task:
     return Task(name, source={"corpus": name}, descriptor={"size": float(len(name))})
-
-
-class Backend:
-    """Runs sweeps over synthetic curves in virtual time; dies after ``lives`` reports."""
-
-    lives = 10**9
-
-    def run(self, engine: Engine, *ignored: Any, **named: Any) -> str:
-        def count(news: News) -> None:
-            self.lives -= 1
-            if self.lives <= 0:
-                raise Crash
-
-        simulate(engine, BowlCurves(), 2, on_fact=count)
-        return engine.history.closed or ""
 
 
 class Heard:
@@ -71,17 +52,8 @@ class Heard:
 
 @pytest.fixture(autouse=True)
 def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
-    @contextmanager
-    def cluster(*ignored: Any) -> Iterator[None]:
-        yield
-
-    made, threads = Backend(), torch.get_num_threads()
-    monkeypatch.setenv("METASEARCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(tune, "cluster", cluster)
-    monkeypatch.setattr(tune, "describe_cluster", lambda: {"resources": {}})
-    monkeypatch.setattr(tune, "run", made.run)
-    yield made
-    torch.set_num_threads(threads)
+    with in_place_of_ray(BowlCurves(), tmp_path, monkeypatch) as made:
+        yield made
 
 
 @pytest.fixture
