@@ -58,7 +58,6 @@ class Trial:
     """One attempt at one config with one seed. ``steps`` and ``losses`` are its curve; ``step`` is 0 before the first report.
 
     ``lrs`` and ``grad_norms``: the learning rate and the gradient norm that came with each report, NaN where none did.
-
     ``last``: its newest report said that it has nothing more to train.
     """
 
