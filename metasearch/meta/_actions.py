@@ -37,10 +37,16 @@ def foreseeable(now: Situation, prior: LawPrior) -> Iterator[Directive]:
         if _within(now, prior, scale):
             yield Directive(lr_scale=scale, intent=LOWER if scale < 1 else RAISE)
     if now.control.decay_start is None:
+        yield from _decays(now, prior)
+
+
+def _decays(now: Situation, prior: LawPrior) -> Iterator[Directive]:
+    """A learning rate that is too low already does not begin to fall."""
+    if now.base * now.factor >= prior.lowest.get(now.optimizer, 0.0):
         yield Directive(begin_decay=True, intent=DECAY)
-        for start in POSTPONED:
-            if start > now.progress and now.factor_at(now.control, start) < STILL_HIGH * now.factor:
-                yield Directive(postpone_decay=start, intent=POSTPONE)
+    for start in POSTPONED:
+        if start > now.progress and now.factor_at(now.control, start) < STILL_HIGH * now.factor:
+            yield Directive(postpone_decay=start, intent=POSTPONE)
 
 
 def other(now: Situation) -> Iterator[Directive]:

@@ -25,7 +25,7 @@ from metasearch.core.space import Choice, Float, Space
 from metasearch.core.sweep import Budget, Sweep
 from metasearch.core.task import Task
 from metasearch.meta import gains, law_prior
-from metasearch.meta._actions import lost_ground
+from metasearch.meta._actions import foreseeable, lost_ground
 from metasearch.meta._situation import situation
 from metasearch.meta.gains import Gain
 from metasearch.meta.optimizer import CONTROLLER, Controller, Theta
@@ -138,6 +138,14 @@ def test_a_trial_that_goes_well_is_not_made_worse(theta: Theta) -> None:
     ended = [trial.losses[-1] for trial in history]
     expected = np.mean([trial.losses[-1] for trial in alone])
     assert np.mean(ended) <= 1.005 * expected
+
+
+def test_a_learning_rate_that_is_too_low_already_does_not_begin_to_fall(theta: Theta) -> None:
+    low, right = (
+        _at_report(config(lr), norms=[1.0] * 6) for lr in (0.5 * theta.prior.lowest["adamw"], theta.prior.lowest["adamw"])
+    )
+    assert "begin decay" not in {directive.intent for directive in foreseeable(low, theta.prior)}
+    assert "begin decay" in {directive.intent for directive in foreseeable(right, theta.prior)}
 
 
 def test_actions_are_few_bounded_and_awaited(theta: Theta) -> None:
