@@ -40,6 +40,9 @@ STRATEGY_ROOMS = {"model": "models", "optimizer": "optimizers", "schedule": "sch
 LEARNED = {"meta": "selector"}
 """Learned algorithms that a sweep file may ask for, as searcher and scheduler in one, and the part whose theta they need."""
 
+CONTROLLERS = {"meta": "optimizer"}
+"""Learned algorithms that a sweep file may ask for as controller, and the part whose theta they need."""
+
 
 def names(room: str) -> list[str]:
     """Every plug-in of a room, sorted. Files that start with an underscore are not plug-ins."""
@@ -92,6 +95,12 @@ def load_meta(name: str) -> Meta[Any, Archive, Any]:
     if file is None:
         raise UserError(f'There is no learned algorithm "{name}".{did_you_mean(name, metas())}')
     return cast(Meta[Any, Archive, Any], load("meta", file).META)
+
+
+def load_part(part: str) -> Meta[Any, Archive, Any]:
+    """The learned part of that name, such as ``selector`` or ``optimizer``: what its thetas are learned with and made into."""
+    module = load("meta", part)
+    return cast(Meta[Any, Archive, Any], module.CONTROLLER if part in CONTROLLERS.values() else module.META)
 
 
 def name_of(spec: str | Mapping[str, Any]) -> str:

@@ -54,7 +54,7 @@ def plan_lines(sweep: Sweep, planned: Mapping[str, Any]) -> list[str]:
         f"sweep      {sweep.name} (seed {sweep.seed})",
         f"task       {task.name}, minimise {task.metric}  [{task.id}]",
         *([f"described  {', '.join(f'{name} {value:g}' for name, value in list(descriptor.items())[:8])} …"] if descriptor else []),
-        f"search     {_spec(sweep.search['searcher'])} + {_spec(sweep.search['scheduler'])}",
+        f"search     {' + '.join(_spec(spec) for spec in sweep.search.values())}",
         *([] if planned["reuse"] is None else [f"reuse      {extent_of_reuse(planned['reuse'])}"]),
         f"trial      {count(sweep.horizon)} {task.unit}, {sweep.reports} reports",
         f"resources  {sweep.resources.cpu:g} CPU, {sweep.resources.gpu:g} GPU for each trial",

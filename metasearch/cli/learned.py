@@ -51,6 +51,8 @@ def card_lines(card: Card) -> list[str]:
         f"knows    {_extent(card)}",
         *(f"         {line.strip()}" for line in _sweeps_lines(card)),
     ]
+    if card.part != catalog.LEARNED[LEARNED]:
+        return lines
     if not card.held_out:
         return [*lines, "Nobody has looked yet what it is worth here: metasearch meta eval"]
     return [*lines, *_held_out_lines(card.held_out)]

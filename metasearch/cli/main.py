@@ -127,6 +127,7 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """How a sweep stands: states, budget, the best so far, errors."""
+    from metasearch.cli.controlled import control_lines, control_of
     from metasearch.cli.describe import status_lines, status_of
     from metasearch.cli.learned import reuse_lines, reuse_of
 
@@ -136,7 +137,10 @@ def status(
     running = opened.is_running(name)
     reuse = reuse_of(opened, history)
     reused = [] if reuse is None else reuse_lines(reuse)
-    answer({**status_of(history, running), "reuse": reuse}, [*status_lines(history, running), *reused], as_json)
+    control = control_of(opened, history)
+    controlled = [] if control is None else control_lines(control)
+    found = {**status_of(history, running), "reuse": reuse, "control": control}
+    answer(found, [*status_lines(history, running), *reused, *controlled], as_json)
 
 
 @app.command()
@@ -161,14 +165,21 @@ def list_sweeps(store: StoreOption = "./store", as_json: JsonOption = False) -> 
 @app.command()
 def show(
     trial: TrialArgument,
+    schedule: Annotated[bool, typer.Option("--schedule", help="The learning rates that it really followed.")] = False,
     store: StoreOption = "./store",
     as_json: JsonOption = False,
 ) -> None:
     """One trial: its config, its curve, what was decided and why."""
+    from metasearch.cli.controlled import schedule_lines, schedule_of
     from metasearch.cli.describe import trial_lines, trial_of
 
     opened = existing(store)
-    found = trial_of(opened, *named_trial(opened, trial))
+    sweep, number = named_trial(opened, trial)
+    if schedule:
+        followed = schedule_of(opened, sweep, number)
+        answer(followed, schedule_lines(followed), as_json)
+        return
+    found = trial_of(opened, sweep, number)
     answer(found, trial_lines(found), as_json)
 
 

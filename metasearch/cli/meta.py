@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from metasearch.cli.options import JsonOption, StoreOption, answer, existing
-from metasearch.core.errors import UserError, did_you_mean
 
 SELECTOR, NETWORK = "selector", "network"
 
@@ -19,7 +18,7 @@ app = typer.Typer(no_args_is_help=True, help="What is learned from all sweeps of
 @app.command()
 def learn(
     part: Annotated[
-        str, typer.Argument(help="selector, which learns from sweeps, or network, which learns from corpora.")
+        str, typer.Argument(help="selector or optimizer, which learn from sweeps, or network, which learns from corpora.")
     ] = SELECTOR,
     store: StoreOption = "./store",
     corpora: Annotated[list[str] | None, typer.Option(help="For network: a corpus to learn from; name several times.")] = None,
@@ -40,12 +39,10 @@ def learn(
         learned = learn_network(corpora or BUILT_IN, out, Size(width=width), recipe, seed, _to_stderr)
         answer(learned, [f"{out}: learned from {len(learned['sources'])} corpora, {learned['bytes']:,} bytes"], as_json)
         return
-    if part != SELECTOR:
-        raise UserError(f'There is no learned part "{part}".{did_you_mean(part, (SELECTOR, NETWORK))}')
     from metasearch.cli.learned import card_of, learned_lines
-    from metasearch.sweep.learned import prepared
+    from metasearch.sweep.learned import checked_part, prepared
 
-    card = prepared(existing(store), "meta")
+    card = prepared(existing(store), checked_part(part))
     answer(card_of(card), learned_lines(card), as_json)
 
 

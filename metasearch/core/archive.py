@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from metasearch.core.config import Config
+from metasearch.core.event import Directive
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class PastTrial:
 
     ``steps`` rise strictly, ``losses`` may end in a number that is not finite (it diverged), ``costs`` are cumulative training
     seconds, or whatever a table counts. ``ended``: it ran to its end, so there was nothing more to see. All three are equally long.
+    So are ``lrs``, the learning rate at each step, unless nobody knows them. ``directed``: what it was told, by the step at which.
     """
 
     config: Config
@@ -29,6 +31,8 @@ class PastTrial:
     ended: bool = True
     seed: int = 0
     sweep: str = ""
+    lrs: tuple[float, ...] = ()
+    directed: Mapping[int, Directive] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         assert len(self.steps) == len(self.losses) == len(self.costs) > 0, f"a past trial needs a curve: {self.config}"

@@ -57,6 +57,7 @@ DIVERGED = "the loss is not finite"
 class Trial:
     """One attempt at one config with one seed. ``steps`` and ``losses`` are its curve; ``step`` is 0 before the first report.
 
+    ``lrs`` and ``grad_norms``: the learning rate and the gradient norm that came with each report, NaN where none did.
     ``last``: its newest report said that it has nothing more to train.
     """
 
@@ -65,11 +66,13 @@ class Trial:
         "directed",
         "errors",
         "first_time",
+        "grad_norms",
         "last",
         "last_time",
         "leg",
         "leg_time",
         "losses",
+        "lrs",
         "number",
         "origin",
         "parent",
@@ -94,6 +97,8 @@ class Trial:
         self.leg = 0
         self.steps: list[int] = []
         self.losses: list[float] = []
+        self.lrs: list[float] = []
+        self.grad_norms: list[float] = []
         self.seconds = 0.0
         self.last = False
         self.first_time = self.leg_time = self.last_time = fact.time
@@ -233,6 +238,8 @@ class History:
         self.train_seconds += max(fact.seconds - trial.seconds, 0.0)
         trial.steps.append(fact.step)
         trial.losses.append(fact.loss)
+        trial.lrs.append(fact.metrics.get("lr", math.nan))
+        trial.grad_norms.append(fact.metrics.get("grad_norm", math.nan))
         trial.seconds, trial.last_time, trial.last = fact.seconds, fact.time, fact.last
         if -math.inf < fact.loss < self.best_loss:
             self.best, self.best_loss = trial, fact.loss

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from metasearch.core.event import Action, Directive, Fact, Failed, Judged, Proposed, Reported, Thawed
@@ -66,7 +66,13 @@ def _judged(fact: Judged) -> str:
 
 
 def directive_text(directive: Directive) -> str:
-    """``learning rate × 0.5, decay begins``."""
-    scales = {"learning rate": directive.lr_scale, "clipping": directive.clip_scale, "weight decay": directive.weight_decay_scale}
-    changes = [f"{what} × {scale:g}" for what, scale in scales.items() if scale is not None]
-    return ", ".join([*changes, *(["decay begins"] if directive.begin_decay else [])]) or "nothing"
+    """``raise lr: lr_scale 2``; of a control, that it was left undone."""
+    return directive_line(directive.intent, directive.changes)
+
+
+def directive_line(intent: str, changes: Mapping[str, float | bool]) -> str:
+    """As ``directive_text``, of a directive's intent and changes."""
+    done = ", ".join(name if value is True else f"{name} {value:g}" for name, value in changes.items())
+    if not intent:
+        return done or "nothing"
+    return f"{intent}: {done or 'withheld, as a control'}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
@@ -14,13 +14,16 @@ from metasearch.core.history import History, Trial
 
 @dataclass(frozen=True)
 class Told:
-    """What a trial was told when it had come to the share ``at`` of its horizon. The rest as in ``Directive``."""
+    """What a trial was told when it had come to the share ``at`` of its horizon. The rest as in ``Directive``; going back to the
+    lowest loss was an answer to what only that trial saw, and is not told again.
+    """
 
     at: float
     lr_scale: float | None = None
     clip_scale: float | None = None
     weight_decay_scale: float | None = None
     begin_decay: bool = False
+    postpone_decay: float | None = None
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,10 @@ class Follow:
 
 def followed(trial: Trial, horizon: int) -> list[dict[str, float | bool]]:
     """What ``trial`` was told, as the option ``directives`` of ``follow`` spells it for one config."""
+    known = {one.name for one in fields(Told)}
     told = {step: verdict.directive for step, verdict in trial.directed.items() if verdict.directive is not None}
-    changes = {step: {name: getattr(directive, name) for name in Directive.__slots__} for step, directive in told.items()}
-    given = {
-        step: {name: v for name, v in changed.items() if v is not None and v is not False} for step, changed in changes.items()
-    }
-    return [{"at": step / horizon, **changed} for step, changed in given.items()]
+    given = {step: {name: v for name, v in directive.changes.items() if name in known} for step, directive in told.items()}
+    return [{"at": step / horizon, **changed} for step, changed in given.items() if changed]
 
 
 def _together(told: Iterable[Told]) -> Directive:
@@ -55,7 +56,9 @@ def _together(told: Iterable[Told]) -> Directive:
     listed = list(told)
     scales = {name: [s for one in listed if (s := getattr(one, name)) is not None] for name in _SCALES}
     return Directive(
-        **{name: math.prod(given) for name, given in scales.items() if given}, begin_decay=any(one.begin_decay for one in listed)
+        **{name: math.prod(given) for name, given in scales.items() if given},
+        begin_decay=any(one.begin_decay for one in listed),
+        postpone_decay=max((one.postpone_decay for one in listed if one.postpone_decay is not None), default=None),
     )
 
 

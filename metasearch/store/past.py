@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from metasearch.core.archive import Archive, PastTask, PastTrial
 from metasearch.core.config import Config
 from metasearch.core.domains import Float, Int
 from metasearch.core.errors import UserError
+from metasearch.core.event import Directive
 from metasearch.core.history import State
 from metasearch.core.scales import Scale
 from metasearch.core.space import Space
@@ -22,6 +25,7 @@ from metasearch.store.files import Files
 from metasearch.store.paths import StoreUnavailable
 from metasearch.store.views import load_view
 
+_POINT = ("step", "loss", "seconds", "lr")
 _AT_ITS_END = (State.COMPLETED.value, State.DIVERGED.value)
 
 
@@ -73,8 +77,9 @@ def _read(files: Files, sweep: str) -> _Part | None:
         row = load_view(files, sweep, "sweeps", ("opened", "record")).to_pylist()[0]
         asked = Sweep.from_record(json.loads(row["record"]))
         trials = load_view(files, sweep, "trials", ("trial", "state", "parent", "seed", "config"))
-        curves = load_view(files, sweep, "curves", ("trial", "step", "loss", "seconds"))
-        return _Part(asked, row["opened"], tuple(_past_trials(asked, trials, curves)))
+        curves = load_view(files, sweep, "curves", ("trial", *_POINT))
+        directed = _directed(load_view(files, sweep, "decisions", ("trial", "step", "directive")))
+        return _Part(asked, row["opened"], tuple(_past_trials(asked, trials, curves, directed)))
     except StoreUnavailable:
         raise
     except (UserError, pa.ArrowException, LookupError, TypeError, ValueError, AssertionError) as error:
@@ -83,14 +88,26 @@ def _read(files: Files, sweep: str) -> _Part | None:
         return None
 
 
-def _past_trials(sweep: Sweep, trials: pa.Table, curves: pa.Table) -> Iterable[PastTrial]:
+def _directed(decisions: pa.Table) -> dict[int, dict[int, Directive]]:
+    """What every trial was told, by the step at which."""
+    found: dict[int, dict[int, Directive]] = {}
+    for row in decisions.filter(pc.is_valid(decisions["directive"])).to_pylist():
+        found.setdefault(row["trial"], {})[row["step"]] = Directive(**json.loads(row["directive"]))
+    return found
+
+
+def _past_trials(
+    sweep: Sweep, trials: pa.Table, curves: pa.Table, directed: Mapping[int, Mapping[int, Directive]]
+) -> Iterable[PastTrial]:
     points = _Points.of(curves)
     columns = [trials[name].to_pylist() for name in ("trial", "state", "parent", "seed", "config")]
     for number, state, parent, seed, text in zip(*columns, strict=True):
         curve = points.of_trial(number)
         if parent is None and curve is not None:
             config = Config(json.loads(text))
-            yield PastTrial(config, sweep.space.encode(config), *curve, state in _AT_ITS_END, seed, sweep.name)
+            steps, losses, seconds, lrs = curve
+            code, ended, told = sweep.space.encode(config), state in _AT_ITS_END, directed.get(number, {})
+            yield PastTrial(config, code, steps, losses, seconds, ended, seed, sweep.name, lrs, told)
 
 
 @dataclass(frozen=True)
@@ -101,19 +118,19 @@ class _Points:
     step: np.ndarray
     loss: np.ndarray
     seconds: np.ndarray
+    lr: np.ndarray
 
     @staticmethod
     def of(curves: pa.Table) -> _Points:
-        columns = [curves[name].to_numpy() for name in ("trial", "step", "loss", "seconds")]
+        columns = [curves[name].to_numpy() for name in ("trial", *_POINT)]
         order = np.argsort(columns[0], kind="stable")
         return _Points(*(column[order] for column in columns))
 
-    def of_trial(self, number: int) -> tuple[tuple[int, ...], tuple[float, ...], tuple[float, ...]] | None:
-        """Steps, losses and seconds up to the first loss that is not finite; None if there is no report."""
+    def of_trial(self, number: int) -> tuple[tuple[Any, ...], ...] | None:
+        """Steps, losses, seconds and learning rates up to the first loss that is not finite; None if there is no report."""
         first, last = np.searchsorted(self.trial, (number, number + 1))
         (lost,) = np.nonzero(~np.isfinite(self.loss[first:last]))
         end = first + lost[0] + 1 if lost.size else last
         if first == end:
             return None
-        steps, losses, seconds = (column[first:end].tolist() for column in (self.step, self.loss, self.seconds))
-        return tuple(steps), tuple(losses), tuple(seconds)
+        return tuple(tuple(column[first:end].tolist()) for column in (self.step, self.loss, self.seconds, self.lr))

@@ -200,9 +200,10 @@ def _gather(rows: pa.Table) -> list[dict[str, float]]:
 
 
 def _encode_directive(directive: Directive) -> str:
-    return plain_json({name: value for name, value in asdict(directive).items() if value is not None and value is not False})
+    return plain_json({name: value for name, value in asdict(directive).items() if value != _SAYS_NOTHING[name]})
 
 
+_SAYS_NOTHING = asdict(Directive())
 _KINDS: dict[type[Fact], str] = {kind: name for name, kind in FACTS.items()}
 _FIELDS: dict[type[Fact], tuple[str, ...]] = {kind: tuple(field.name for field in fields(kind)) for kind in FACTS.values()}
 _DEFAULTS: dict[str, Any] = {

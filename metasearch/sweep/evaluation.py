@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from metasearch import catalog
 from metasearch.core.archive import Archive, PastTask
 from metasearch.core.errors import UserError
 from metasearch.store.archive import Store
@@ -72,7 +73,7 @@ def evaluate(
     for line in skipped:
         note(line)
     chosen = known[:tasks]
-    card = prepared(store, LEARNED, note=note)
+    card = prepared(store, catalog.LEARNED[LEARNED], note=note)
     curves: dict[str, list[Curve]] = {name: [] for name in CONTESTANTS}
     for task in chosen:
         note(f"{task.name}: {len(task.trials)} trials, searched {seeds} times by each of {', '.join(CONTESTANTS)}")

@@ -41,6 +41,9 @@ class SearchSection(Section):
 
     searcher: Annotated[Plugin, Field(description="Chooses what to try next.")] = "tpe"
     scheduler: Annotated[Plugin, Field(description="Decides which trial deserves the next slice of compute.")] = "asha"
+    controller: Annotated[
+        str | None, Field(description="Changes learning rate, decay and clipping of running trials: meta, or nobody.")
+    ] = None
 
     @model_validator(mode="before")
     @classmethod

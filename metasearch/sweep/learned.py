@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from metasearch import catalog
 from metasearch.core.archive import Archive
-from metasearch.core.errors import UserError
+from metasearch.core.errors import UserError, did_you_mean
 from metasearch.core.event import Adopted, Proposed
 from metasearch.core.protocols import Scheduler, Searcher
 from metasearch.core.rng import derive
@@ -23,11 +23,12 @@ from metasearch.store.archive import Store
 from metasearch.store.files import StoreUnavailable
 from metasearch.store.thetas import Card, KeptTheta, prune_thetas
 from metasearch.sweep import contestants
+from metasearch.sweep.controlled import Controlled, planned
 from metasearch.sweep.environment import own_version
 
 Say = Callable[[str], None]
 
-FORMATS = {"selector": 1}
+FORMATS = {"selector": 2, "optimizer": 1}
 """Raised whenever the same archive would teach a part something else, or in another form, than the metasearch before."""
 
 BOTH = ("pbt", *catalog.LEARNED)
@@ -36,16 +37,23 @@ BOTH = ("pbt", *catalog.LEARNED)
 
 @dataclass(frozen=True)
 class Algorithms:
-    """The two that decide in a sweep. ``digests``: of the thetas they are made of, by learned part."""
+    """The two that decide in a sweep, and who changes its running trials, if anybody does; the scheduler hands on what it says.
+
+    ``digests``: of the thetas they are made of, by learned part.
+    """
 
     searcher: Searcher
     scheduler: Scheduler
     digests: Mapping[str, str]
+    controller: Any = None
 
 
 def faults_of(search: Mapping[str, Any]) -> list[str]:
     """Everything wrong with the algorithms that a sweep asks for."""
     faults = _unpaired(search)
+    controller = search.get("controller")
+    if controller is not None and controller not in catalog.CONTROLLERS:
+        faults.append(f'search.controller: there is no "{controller}".{did_you_mean(str(controller), catalog.CONTROLLERS)}')
     if learned_by(search) is not None:
         return faults
     for build, noun in ((catalog.build_searcher, "searcher"), (catalog.build_scheduler, "scheduler")):
@@ -63,6 +71,12 @@ def learned_by(search: Mapping[str, Any]) -> str | None:
     return name if name in catalog.LEARNED and search["searcher"] == search["scheduler"] else None
 
 
+def parts_of(search: Mapping[str, Any]) -> list[str]:
+    """The learned parts whose thetas a sweep needs."""
+    name, controller = learned_by(search), search.get("controller")
+    return [*([] if name is None else [catalog.LEARNED[name]]), *([] if controller is None else [catalog.CONTROLLERS[controller]])]
+
+
 def algorithms(search: Mapping[str, Any], store: Store, digests: Mapping[str, str]) -> Algorithms:
     """The algorithms of a sweep that has adopted the thetas ``digests``. Raises UserError if one is not in the store."""
     if not search:
@@ -70,57 +84,64 @@ def algorithms(search: Mapping[str, Any], store: Store, digests: Mapping[str, st
             "The trials of this sweep were imported: no algorithm of ours decided there, and none goes on with it. "
             "A new sweep with search: meta learns from it."
         )
-    name = learned_by(search)
-    if name is None:
-        return Algorithms(catalog.build_searcher(search["searcher"]), catalog.build_scheduler(search["scheduler"]), {})
-    part = catalog.LEARNED[name]
-    if part not in digests:
+    parts = parts_of(search)
+    missing = [part for part in parts if part not in digests]
+    if missing:
         raise UserError(
-            f"The log of this sweep names no theta for {name}: its driver died before. Go on with it: metasearch resume"
+            f"The log of this sweep names no theta for the meta-{missing[0]}: its driver died before. "
+            "Go on with it: metasearch resume"
         )
-    return _built(name, store.get_theta(digests[part]), digests)
+    return _composed(search, {part: _built(part, store.get_theta(digests[part])) for part in parts}, digests)
 
 
 def begun(sweep: Sweep, store: Store, adopted: Mapping[str, str], note: Say) -> Algorithms:
     """The algorithms of a sweep that is about to run: made of what it has ``adopted``, or else of what it should adopt now."""
-    name = learned_by(sweep.search)
-    if name is None or catalog.LEARNED[name] in adopted:
-        return algorithms(sweep.search, store, adopted)
-    card = prepared(store, name, [sweep.name], note)
-    note(f"{name} knows {card.trials} trials of {card.tasks} tasks (theta {card.digest[:8]}).")
-    return algorithms(sweep.search, store, {card.part: card.digest})
+    digests = dict(adopted)
+    for part in parts_of(sweep.search):
+        if part not in digests:
+            card = prepared(store, part, [sweep.name], note)
+            note(f"The meta-{part} knows {card.trials} trials of {card.tasks} tasks (theta {card.digest[:8]}).")
+            digests[part] = card.digest
+    return algorithms(sweep.search, store, digests)
 
 
 def foreseen(search: Mapping[str, Any], store: Store | None, exclude: Collection[str] = ()) -> Algorithms:
     """The algorithms that a sweep would begin with. Writes nothing. Without a store nothing was learned yet."""
-    name = learned_by(search)
-    if name is None:
-        return Algorithms(catalog.build_searcher(search["searcher"]), catalog.build_scheduler(search["scheduler"]), {})
-    archive = Archive() if store is None else store.archive(exclude=exclude)
-    known = None if store is None else _card_of(store, name, archive)
-    theta = _learned(name, archive) if store is None or known is None else store.get_theta(known.digest)
-    return _built(name, theta, {})
+    parts = parts_of(search)
+    archive = Archive() if store is None or not parts else store.archive(exclude=exclude)
+    built = {}
+    for part in parts:
+        known = None if store is None else _card_of(store, part, archive)
+        built[part] = _built(part, _learned(part, archive) if store is None or known is None else store.get_theta(known.digest))
+    return _composed(search, built, {})
 
 
-def prepared(store: Store, name: str, exclude: Collection[str] = (), note: Say = lambda message: None) -> Card:
+def checked_part(part: str) -> str:
+    """Raises UserError if there is no such learned part."""
+    if part not in FORMATS:
+        raise UserError(f'There is no learned part "{part}".{did_you_mean(part, (*FORMATS, "network"))}')
+    return part
+
+
+def prepared(store: Store, part: str, exclude: Collection[str] = (), note: Say = lambda message: None) -> Card:
     """The card of the theta that knows all sweeps but those in ``exclude``: one of the store's, or learned and kept now."""
     archive = store.archive(exclude=exclude)
-    known = _card_of(store, name, archive)
+    known = _card_of(store, part, archive)
     if known is not None:
         return known
     if len(archive):
-        note(f"{name} learns from {archive.trials} trials of {len(archive)} tasks in {len(archive.sweeps)} sweeps.")
+        note(f"The meta-{part} learns from {archive.trials} trials of {len(archive)} tasks in {len(archive.sweeps)} sweeps.")
     began = time.perf_counter()
-    theta = _learned(name, archive)
+    theta = _learned(part, archive)
     card = Card(
-        part=catalog.LEARNED[name],
+        part=part,
         learned_from=fingerprint(archive),
         tasks=len(archive),
         trials=archive.trials,
         time=time.time(),
         seconds=time.perf_counter() - began,
         version=own_version(),
-        format=FORMATS[catalog.LEARNED[name]],
+        format=FORMATS[part],
     )
     digest = store.put_theta(theta, card)
     return replace(card, digest=digest)
@@ -130,12 +151,11 @@ def refresh(store: Store, search: Mapping[str, Any], trouble: Say) -> None:
     """Learns from the whole store once a sweep has ended, so that the next one begins at once, and deletes thetas that no sweep
     needs. Never fails: it tells ``trouble``. Does nothing in a store that nobody searched with a learned algorithm.
     """
-    asked = learned_by(search)
     try:
-        parts = {card.part for card in store.theta_cards()}
-        for name, part in catalog.LEARNED.items():
-            if name == asked or part in parts:
-                prepared(store, name)
+        kept = {card.part for card in store.theta_cards()}
+        for part in FORMATS:
+            if part in parts_of(search) or part in kept:
+                prepared(store, part)
         forget(store, time.time())
     except Exception as error:  # noqa: BLE001  the sweep has ended well, and nothing that comes after may spoil that
         trouble(f"Nothing could be learned from this sweep yet: {error}. Try again: metasearch meta learn --store {store.url}")
@@ -170,16 +190,16 @@ def fingerprint(archive: Archive) -> dict[str, dict[str, int]]:
     return found
 
 
-def _card_of(store: Store, name: str, archive: Archive) -> Card | None:
+def _card_of(store: Store, part: str, archive: Archive) -> Card | None:
     """The newest theta of today's format that was learned from exactly this archive and can be read."""
-    asked, part = fingerprint(archive), catalog.LEARNED[name]
+    asked = fingerprint(archive)
     same = (card for card in store.theta_cards(part) if card.learned_from == asked and card.format == FORMATS[part])
-    return next((card for card in same if _readable(store, name, card.digest)), None)
+    return next((card for card in same if _readable(store, part, card.digest)), None)
 
 
-def _readable(store: Store, name: str, digest: str) -> bool:
+def _readable(store: Store, part: str, digest: str) -> bool:
     try:
-        _built(name, store.get_theta(digest), {})
+        _built(part, store.get_theta(digest))
     except StoreUnavailable:
         raise
     except UserError:
@@ -187,27 +207,41 @@ def _readable(store: Store, name: str, digest: str) -> bool:
     return True
 
 
-def _learned(name: str, archive: Archive) -> KeptTheta:
+def _learned(part: str, archive: Archive) -> KeptTheta:
     """What the archive teaches. The same archive teaches the same, whoever asks."""
     import torch
 
     torch.set_num_threads(1)  # its matrices are small: more threads would only get into each other's way
-    meta = catalog.load_meta(name)
-    return KeptTheta(catalog.LEARNED[name], *contestants.learned(meta, name, archive, 0).pack())
+    name = next((name for name, learns in catalog.LEARNED.items() if learns == part), part)  # as simulations call it
+    return KeptTheta(part, *contestants.learned(catalog.load_part(part), name, archive, 0).pack())
 
 
-def _built(name: str, kept: KeptTheta, digests: Mapping[str, str]) -> Algorithms:
+def _built(part: str, kept: KeptTheta) -> Any:
     """Made of what was kept, never of what was just learned, so that every driver has the same to the last bit."""
-    meta = catalog.load_meta(name)
+    meta = catalog.load_part(part)
     try:
-        theta = type(meta.init(derive(0, "init", name))).unpack(kept.arrays, kept.plain)
+        theta = type(meta.init(derive(0, "init", part))).unpack(kept.arrays, kept.plain)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"The theta {kept.digest} was kept by another version of metasearch than this one ({type(error).__name__}: {error}). "
             "Go on with that version, or launch the sweep under another name."
         ) from error
-    selector = meta.build(theta)
-    return Algorithms(cast(Searcher, selector), cast(Scheduler, selector), digests)
+    return meta.build(theta)
+
+
+def _composed(search: Mapping[str, Any], built: Mapping[str, Any], digests: Mapping[str, str]) -> Algorithms:
+    """The algorithms of a sweep, of which the learned parts are ``built``."""
+    name, asked = learned_by(search), search.get("controller")
+    if name is None:
+        searcher, scheduler = catalog.build_searcher(search["searcher"]), catalog.build_scheduler(search["scheduler"])
+    else:
+        both = built[catalog.LEARNED[name]]
+        searcher, scheduler = cast(Searcher, both), cast(Scheduler, both)
+    used = {part: digests[part] for part in built if part in digests}
+    if asked is None:
+        return Algorithms(searcher, scheduler, used)
+    controller = replace(built[catalog.CONTROLLERS[asked]], plan=planned)
+    return Algorithms(searcher, Controlled(scheduler, controller), used, controller)
 
 
 def _unpaired(search: Mapping[str, Any]) -> list[str]:

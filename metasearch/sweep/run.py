@@ -114,7 +114,7 @@ class Outcome:
 def resolve(file: AnySweep) -> Sweep:
     """The sweep a file asks for, its corpus loaded and described. Raises UserError with every fault that can be found."""
     faults: list[str] = []
-    search = {"searcher": file.search.searcher, "scheduler": file.search.scheduler}
+    search = {name: spec for name, spec in file.search.model_dump().items() if spec is not None}
     with _collecting(faults):
         faults += learned.faults_of(search)
     shared = {"name": file.name, "search": search, "seed": file.seed, **_amendable(file)}

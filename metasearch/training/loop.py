@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from metasearch.core.config import Value
+from metasearch.core.control import Control, Schedule
 from metasearch.core.errors import UserError
 from metasearch.core.event import Directive
 from metasearch.core.rng import derive_seed
@@ -32,11 +33,9 @@ from metasearch.training import checkpoint
 from metasearch.training._strategy import load_strategy
 from metasearch.training.checkpoint import Packed
 from metasearch.training.clipping._shared import HISTORY, Clipping, global_norm, gradients
-from metasearch.training.control import Control
 from metasearch.training.corpus import Stream, TokenizedCorpus, check_corpus
 from metasearch.training.evaluation import bits_per_byte, cross_entropy, exploded, parameter_count, validation_loss
 from metasearch.training.report import Report, Trace, TrialBudget
-from metasearch.training.schedules._shared import Schedule
 
 SPACE = Space.of(batch_size=Int(8, 64, log=True, initial=16), context=Int(32, 128, log=True, initial=64))
 """``batch_size``: rows read side by side. ``context``: tokens of a row per step, through which gradients flow."""
@@ -71,7 +70,14 @@ class Trainer:
     """
 
     def __init__(
-        self, config: Mapping[str, Value], corpus: TokenizedCorpus, budget: TrialBudget, seed: int, device: torch.device
+        self,
+        config: Mapping[str, Value],
+        corpus: TokenizedCorpus,
+        budget: TrialBudget,
+        seed: int,
+        device: torch.device,
+        *,
+        keep_lowest: bool = False,
     ) -> None:
         check_corpus(corpus)
         plugins = load_strategy(config, SPACE)
@@ -91,6 +97,7 @@ class Trainer:
         self._stream = Stream(corpus.train, int(config["batch_size"]))
         self._state = self.model.initial_state(self._stream.rows)
         self._norms_N = torch.zeros(0, device=device)
+        self._lowest = Packed("lowest", {}, {}) if keep_lowest else None
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
 
@@ -113,12 +120,19 @@ class Trainer:
             seconds=self.standing.seconds + time.perf_counter() - began,
             diverged=exploded(loss, self.corpus.vocab_size) or not math.isfinite(self.standing.trace.train_loss),
         )
+        if self._lowest is not None and loss == min(self.standing.val_losses):
+            self._lowest = self._learned()
         return self._report(step)
 
     def obey(self, directive: Directive) -> None:
-        """Changes learning rate, clipping threshold or weight decay from the very next step on."""
+        """Changes learning rate, clipping threshold or weight decay from the very next step on.
+
+        A ``roll_back`` needs a trainer that keeps what it had at its lowest loss; others leave their weights alone.
+        """
         progress = min(1.0, self.standing.tokens / self.budget.tokens)
         self.control = self.control.obey(directive, self._schedule, progress, self.standing.val_losses)
+        if directive.roll_back and self._lowest is not None and self._lowest.tensors:
+            self._relearn(self._lowest)
 
     def checkpoint(self) -> bytes:
         """Everything from which ``restore`` continues, in a Trainer made with the same arguments."""
@@ -127,10 +141,12 @@ class Trainer:
             "standing": asdict(self.standing),
             "control": asdict(self.control),
             "optimizer": checkpoint.optimizer_facts(self._optimizer, self._built),
+            "lowest": {} if self._lowest is None else self._lowest.facts,
         }
         tensors = {
             **_named("model", dict(self.model.named_parameters())),
             **_named("optimizer", checkpoint.optimizer_tensors(self._optimizer)),
+            **_named("lowest", {} if self._lowest is None else self._lowest.tensors),
             **_named("state", {str(i): tensor for i, tensor in enumerate(self._state)}),
             "norms": self._norms_N,
         }
@@ -145,6 +161,8 @@ class Trainer:
             raise UserError("This checkpoint is of another trial:", faults)
         self._take_over(packed, Standing.from_facts(packed.facts["standing"]))
         self.control = Control(**packed.facts["control"])
+        if self._lowest is not None:
+            self._lowest = Packed("lowest", packed.facts.get("lowest", {}), packed.under("lowest"))
 
     def adopt(self, data: bytes) -> None:
         """Starts from the checkpoint of a parent: its weights, its place in the text, its curve; but with this trial's own config.
@@ -159,6 +177,25 @@ class Trainer:
         """The model alone: its weights, and in the metadata the config and vocabulary size it is built from."""
         facts = {"config": self.config, "vocab_size": self.corpus.vocab_size}
         return checkpoint.pack(Packed("weights", facts, _named("model", dict(self.model.named_parameters()))))
+
+    def _learned(self) -> Packed:
+        """Weights and moments as they are now, copied."""
+        tensors = {**_named("model", dict(self.model.named_parameters()))}
+        tensors |= _named("optimizer", checkpoint.optimizer_tensors(self._optimizer))
+        facts = {"optimizer": checkpoint.optimizer_facts(self._optimizer, self._built)}
+        return Packed("lowest", facts, {name: tensor.detach().clone() for name, tensor in tensors.items()})
+
+    def _relearn(self, learned: Packed) -> None:
+        """Weights and moments become what they were."""
+        self._put_weights(learned.under("model"))
+        moments = {name: tensor.clone() for name, tensor in learned.under("optimizer").items()}
+        checkpoint.restore_optimizer(self._optimizer, self._built, learned.facts["optimizer"], moments)
+
+    def _put_weights(self, weights: Mapping[str, Tensor]) -> None:
+        own = dict(self.model.named_parameters())
+        with torch.no_grad():
+            for name, weight in weights.items():
+                own[name].copy_(weight)
 
     def _train(self, until: int) -> None:
         """Steps until at least ``until`` tokens have been trained on, or the loss is no longer finite.
@@ -231,9 +268,7 @@ class Trainer:
         if {n: p.shape for n, p in own.items()} != {n: w.shape for n, w in weights.items()}:
             config = packed.facts["trial"]["config"]
             raise UserError(f"These weights do not fit a {self.config['model']} of this config; they are of {config}.")
-        with torch.no_grad():
-            for name, weight in weights.items():
-                own[name].copy_(weight)
+        self._put_weights(weights)
         if packed.facts["trial"]["config"]["optimizer"] == self.config["optimizer"]:
             moments = packed.under("optimizer")
             checkpoint.restore_optimizer(self._optimizer, self._built, packed.facts["optimizer"], moments)

@@ -31,7 +31,10 @@ class LanguageModelRunner:
         torch.set_num_threads(max(1, int(sweep.resources.cpu)))
         self._metric = sweep.task.metric
         budget = TrialBudget(tokens=sweep.horizon, reports=sweep.reports)
-        self._trainer = Trainer(assignment.config, corpus_of(sweep), budget, assignment.seed, _device(sweep.resources))
+        # Only a controller asks to go back, and what it goes back to doubles a checkpoint.
+        keep = sweep.search.get("controller") is not None
+        device = _device(sweep.resources)
+        self._trainer = Trainer(assignment.config, corpus_of(sweep), budget, assignment.seed, device, keep_lowest=keep)
 
     def advance(self) -> Progress:
         report = asdict(self._trainer.advance())

@@ -37,6 +37,19 @@ def test_what_was_learned_is_shown_and_measured(place: Place) -> None:
     assert learned["digest"] in shown and "tpe + asha" in shown and "Mean normalised regret over 1 tasks" in shown
 
 
+def test_the_controller_learns_on_its_own_and_its_card_is_told_apart(place: Place) -> None:
+    learned = place.json("meta", "learn", "optimizer")
+    assert (learned["part"], learned["tasks"], learned["trials"]) == ("optimizer", 2, 16)
+    shown = place.run("meta", "card", learned["digest"][:8])
+    assert "for      optimizer" in shown and "meta eval" not in shown
+    assert 'Did you mean "optimizer"?' in place.run("meta", "learn", "optimiser", status=2)
+
+
+def test_a_trial_without_a_schedule_has_none_to_show(place: Place) -> None:
+    assert "has no schedule in its config" in place.run("show", "first/0", "--schedule", status=2)
+    assert "has 8 trials" in place.run("show", "first/99", "--schedule", status=2)
+
+
 def test_an_evaluation_of_one_task_is_refused_with_the_remedy(tmp_path: Path) -> None:
     place = make_place(tmp_path)
     write(Store(place.folder / "store"), "first", facts_of("first", trials=8))

@@ -17,9 +17,10 @@ from tests.docs.reading import ROOT, blocks, page, rows, section
 
 PAGE = page("docs/sweep-file.md")
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
+PARTS = ("selector", "optimizer", "network")
 SHOWN = [
     pytest.param(block, id=f"{name}-{number}")
-    for name in ("README.md", "docs/sweep-file.md", "docs/extending.md", "docs/meta-selector.md", "docs/meta-network.md")
+    for name in ("README.md", *(f"docs/{page}.md" for page in ("sweep-file", "extending", *(f"meta-{p}" for p in PARTS))))
     for number, block in enumerate(blocks(page(name), "yaml"))
 ]
 OPTIONS = {

@@ -65,7 +65,7 @@ def test_a_sweep_file_means_by_one_name_what_a_simulation_means(name: str) -> No
 
 def test_the_published_schema_takes_one_name_for_both_algorithms() -> None:
     text, mapping = SweepFile.model_json_schema()["$defs"]["SearchSection"]["anyOf"]
-    assert text["type"] == "string" and set(mapping["properties"]) == {"searcher", "scheduler"}
+    assert text["type"] == "string" and set(mapping["properties"]) == {"searcher", "scheduler", "controller"}
 
 
 @pytest.mark.parametrize(("written", "tokens"), [("5M", 5_000_000), ("200k", 200_000), ("1.5k", 1500), (300, 300), ("2_000", 2000)])

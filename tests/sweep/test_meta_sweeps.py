@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from metasearch import catalog
-from metasearch.backends import tune
-from metasearch.backends.simulated import News, simulate
 from metasearch.cli.describe import audit_lines, plan
 from metasearch.cli.learned import card_lines, evaluation_lines, reuse_lines, reuse_of
-from metasearch.core.engine import Engine
 from metasearch.core.errors import UserError
 from metasearch.core.event import Adopted, Opened, Proposed
 from metasearch.core.task import Task
@@ -29,27 +24,13 @@ from metasearch.testing.crash import Crash
 from metasearch.testing.curves import BowlCurves
 from tests.store.test_past import facts_of
 from tests.store.test_views import write
+from tests.sweep.virtual import Backend, in_place_of_ray
 
 META = {"searcher": "meta", "scheduler": "meta"}
 
 
 def task(name: str) -> Task:
     return Task(name, source={"corpus": name}, descriptor={"size": float(len(name))})
-
-
-class Backend:
-    """Runs sweeps over synthetic curves in virtual time; dies after ``lives`` reports."""
-
-    lives = 10**9
-
-    def run(self, engine: Engine, *ignored: Any, **named: Any) -> str:
-        def count(news: News) -> None:
-            self.lives -= 1
-            if self.lives <= 0:
-                raise Crash
-
-        simulate(engine, BowlCurves(), 2, on_fact=count)
-        return engine.history.closed or ""
 
 
 class Heard:
@@ -71,17 +52,8 @@ class Heard:
 
 @pytest.fixture(autouse=True)
 def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
-    @contextmanager
-    def cluster(*ignored: Any) -> Iterator[None]:
-        yield
-
-    made, threads = Backend(), torch.get_num_threads()
-    monkeypatch.setenv("METASEARCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(tune, "cluster", cluster)
-    monkeypatch.setattr(tune, "describe_cluster", lambda: {"resources": {}})
-    monkeypatch.setattr(tune, "run", made.run)
-    yield made
-    torch.set_num_threads(threads)
+    with in_place_of_ray(BowlCurves(), tmp_path, monkeypatch) as made:
+        yield made
 
 
 @pytest.fixture
@@ -151,7 +123,7 @@ def test_a_resumed_sweep_keeps_to_what_it_adopted(store: Store, file: Callable[.
     interrupted(backend, 12, lambda: launch(file(), store))
     adopted = store.history("new").adopted["selector"]
     write(store, "later", facts_of("later", task=task("later"), trials=8))
-    assert learned.prepared(store, "meta").digest == store.theta_cards()[0].digest != adopted
+    assert learned.prepared(store, "selector").digest == store.theta_cards()[0].digest != adopted
     outcome = resume("new", store)
     assert outcome.history.adopted["selector"] == adopted
     assert [fact.digest for fact in store.facts("new") if isinstance(fact, Adopted)] == [adopted]
@@ -161,7 +133,7 @@ def test_a_resumed_sweep_keeps_to_what_it_adopted(store: Store, file: Callable[.
 def test_a_driver_that_died_before_it_adopted_anything_is_made_up_for(store: Store, file: Callable[..., SweepFile]) -> None:
     sweep = resolve(file())
     write(store, "new", [Opened(1.0, json.loads(json.dumps(sweep.record())))])
-    with pytest.raises(UserError, match="names no theta for meta"):
+    with pytest.raises(UserError, match="names no theta for the meta-selector"):
         audit_lines(store, "new")
     reuse = reuse_of(store, store.history("new"))
     assert reuse is not None and "no theta was adopted yet" in reuse_lines(reuse)[0]
@@ -195,7 +167,7 @@ def test_a_sweep_without_learning_adopts_nothing_and_teaches_only_where_somethin
     plain = {"searcher": "random", "scheduler": "asha"}
     outcome = launch(file("one", search=plain), store)
     assert outcome.history.adopted == {} and store.theta_cards() == [] and reuse_of(store, outcome.history) is None
-    learned.prepared(store, "meta")
+    learned.prepared(store, "selector")
     launch(file("two", search=plain), store)
     assert "two" in store.theta_cards()[0].learned_from
     assert audit_lines(store, "two")[1]
@@ -207,7 +179,7 @@ def test_learning_that_fails_afterwards_is_told_and_harms_nothing(
     def fail(*ignored: Any, **named: Any) -> Any:
         raise ValueError("no memory left")
 
-    learned.prepared(store, "meta")
+    learned.prepared(store, "selector")
     monkeypatch.setattr(learned, "_learned", fail)
     heard = Heard()
     outcome = launch(file(search={"searcher": "random", "scheduler": "fifo"}), store, observer=heard)
@@ -219,7 +191,7 @@ def test_a_dry_run_shows_what_a_launch_would_start_and_writes_nothing(store: Sto
     sweep = resolve(file())
     first = plan(sweep, store)["first_configs"]
     assert store.theta_cards() == [] and store.sweeps() == ["old", "older"]
-    card = learned.prepared(store, "meta", ["new"])
+    card = learned.prepared(store, "selector", ["new"])
     assert plan(sweep, store)["first_configs"] == first
     assert len(plan(sweep)["first_configs"]) == 3
     assert launch(file(), store).history.adopted["selector"] == card.digest
@@ -227,10 +199,10 @@ def test_a_dry_run_shows_what_a_launch_would_start_and_writes_nothing(store: Sto
 
 
 def test_the_same_store_teaches_the_same_and_is_not_learned_twice(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = learned.prepared(store, "meta")
-    assert learned._learned("meta", store.archive()).digest == first.digest
+    first = learned.prepared(store, "selector")
+    assert learned._learned("selector", store.archive()).digest == first.digest
     monkeypatch.setattr(learned, "_learned", lambda *_: pytest.fail("it was learned again"))
-    assert learned.prepared(store, "meta") == first
+    assert learned.prepared(store, "selector") == first
 
 
 @pytest.mark.parametrize(
@@ -263,7 +235,7 @@ def test_an_evaluation_is_written_on_the_card_of_the_newest_theta(store: Store) 
     card = store.theta_cards()[0]
     assert card.digest == found.digest and card.held_out == json.loads(json.dumps(found.record()))
     assert "full trainings" in "\n".join(card_lines(card)) and found.digest in evaluation_lines(found)[-1]
-    assert learned.prepared(store, "meta") == card
+    assert learned.prepared(store, "selector") == card
 
 
 def test_an_evaluation_needs_two_tasks(tmp_path: Path) -> None:
@@ -286,4 +258,4 @@ def test_a_theta_of_another_layout_is_one_clear_message(store: Store, file: Call
     digest = store.put_theta(replace(kept, plain={"unknown": 1}), replace(newest, time=newest.time + 1.0))
     with pytest.raises(UserError, match="kept by another version of metasearch"):
         learned.algorithms(history.sweep.search, store, {"selector": digest})
-    assert learned.prepared(store, "meta").digest == kept_last, "what cannot be read is passed over"
+    assert learned.prepared(store, "selector").digest == kept_last, "what cannot be read is passed over"

@@ -6,6 +6,7 @@ from torch import nn
 
 from metasearch.models import lstm
 from metasearch.training.optimizers import muon
+from metasearch.training.optimizers.hypergradient_adamw import HypergradientAdamW
 from metasearch.training.optimizers.lion import Lion
 from metasearch.training.optimizers.muon import Muon, orthogonalise
 from tests.training.trials import config_of, finish, plugin, plugins, trainer
@@ -63,6 +64,18 @@ def test_lion_takes_the_steps_of_algorithm_2():
         expected -= 0.1 * (direction + 0.5 * expected)
         momentum = 0.99 * momentum + 0.01 * gradient
     torch.testing.assert_close(follow(optimizer, weight, gradients), expected)
+
+
+def test_a_hypergradient_speeds_up_downhill_and_slows_down_in_a_zigzag():
+    paces = []
+    for gradients in (torch.ones(8, 3), torch.tensor([[1.0], [-1.0]]).repeat(4, 3)):
+        weight = nn.Parameter(torch.zeros(3))
+        optimizer = HypergradientAdamW([{"params": [weight], "weight_decay": 0.0}], lr=0.1, betas=(0.0, 0.9), hyper_rate=0.1)
+        follow(optimizer, weight, gradients)
+        paces.append(optimizer.param_groups[0]["pace"])
+        assert optimizer.param_groups[0]["lr"] == 0.1
+    # The cosine is 1 in the first case and -1 in the second, from the second step on.
+    assert paces == pytest.approx([1.1**7, 0.9**7])
 
 
 @pytest.mark.parametrize("shape_MN", [(64, 16), (16, 64), (32, 32)])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
+from metasearch.core.control import Schedule
 from metasearch.core.space import Float
 
 WARMUP = Float(0.0, 0.3, initial=0.05)
@@ -13,15 +13,6 @@ WARMUP = Float(0.0, 0.3, initial=0.05)
 
 FINAL_FACTOR = Float(0.0, 0.3, initial=0.05)
 """``final_factor``: what is left of the learning rate at the horizon."""
-
-
-class Schedule(Protocol):
-    """The factor on the learning rate at ``progress`` (tokens / horizon, in [0, 1]), given the validation losses so far.
-
-    A pure function of what happened: there is nothing to save or to restore.
-    """
-
-    def __call__(self, progress: float, val_losses: Sequence[float]) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -35,3 +26,6 @@ class WarmedUp:
         if progress < self.warmup:
             return progress / self.warmup
         return self.shape((progress - self.warmup) / (1.0 - self.warmup) if self.warmup < 1.0 else 0.0)
+
+
+__all__ = ["FINAL_FACTOR", "WARMUP", "Schedule", "WarmedUp"]

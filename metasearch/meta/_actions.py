@@ -1,0 +1,87 @@
+"""What may be done to a running trial, by class, and within which bounds."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+
+from metasearch.core.event import Directive
+from metasearch.meta._situation import Situation
+from metasearch.meta.law_prior import LawPrior
+
+LOWER, RAISE, DECAY, POSTPONE = "lower lr", "raise lr", "begin decay", "postpone decay"
+CLIP, WEIGHT_DECAY, ROLL_BACK = "clip", "weight decay", "roll back"
+
+INTENTS = (LOWER, RAISE, DECAY, POSTPONE, CLIP, WEIGHT_DECAY, ROLL_BACK)
+"""Every class of actions. The law foresees what the first four do; the others wait for evidence, or for a spike."""
+
+LR_SCALES = (0.25, 0.5, 0.7, 1.4, 2.0, 4.0)
+KNOWN_RANGE, UNKNOWN_RANGE = (1 / 32, 64.0), (1 / 4, 2.0)
+"""How far the learning rate may be moved from the config's in all, with and without earlier trials of the same optimizer."""
+
+POSTPONED = (0.6, 0.8)
+STILL_HIGH = 0.95
+SPIKE = 4.0
+"""A mean gradient norm so many times the usual one is a spike."""
+
+LOST, LOST_DEVIATIONS = 0.03, 8.0
+"""A loss that rose above its lowest by this share, and by so many deviations of a report, is lost ground."""
+
+TIGHTEN, TIGHTEST = 0.5, 0.25
+WEIGHT_DECAY_SCALES = (0.5, 2.0)
+
+
+def foreseeable(now: Situation, prior: LawPrior) -> Iterator[Directive]:
+    """The actions whose effect the law tells."""
+    for scale in LR_SCALES:
+        if _within(now, prior, scale):
+            yield Directive(lr_scale=scale, intent=LOWER if scale < 1 else RAISE)
+    if now.control.decay_start is None:
+        yield from _decays(now, prior)
+
+
+def _decays(now: Situation, prior: LawPrior) -> Iterator[Directive]:
+    """A learning rate that is too low already does not begin to fall."""
+    if now.base * now.factor >= prior.lowest.get(now.optimizer, 0.0):
+        yield Directive(begin_decay=True, intent=DECAY)
+    for start in POSTPONED:
+        if start > now.progress and now.factor_at(now.control, start) < STILL_HIGH * now.factor:
+            yield Directive(postpone_decay=start, intent=POSTPONE)
+
+
+def other(now: Situation) -> Iterator[Directive]:
+    """The actions whose effect only experience tells."""
+    if now.control.clip_scale * TIGHTEN >= TIGHTEST:
+        yield Directive(clip_scale=TIGHTEN, intent=CLIP)
+    if now.control.weight_decay_scale == 1.0:
+        for scale in WEIGHT_DECAY_SCALES:
+            yield Directive(weight_decay_scale=scale, intent=WEIGHT_DECAY)
+
+
+def spiked(now: Situation) -> bool:
+    """Has the mean gradient norm just jumped?"""
+    *before, newest = now.trial.grad_norms
+    return len(before) >= 3 and newest > SPIKE * statistics.median(before)
+
+
+def lost_ground(now: Situation, prior: LawPrior) -> bool:
+    """Has the loss just jumped far above what it was already?"""
+    *before, newest = now.trial.losses
+    lowest = min(before)
+    return newest > lowest + max(LOST * abs(lowest), LOST_DEVIATIONS * prior.deviation) and newest > before[-1]
+
+
+def back(now: Situation) -> Directive:
+    """To the lowest loss so far, with half of the learning rate and tighter clipping."""
+    tighter = TIGHTEN if now.control.clip_scale * TIGHTEN >= TIGHTEST else None
+    return Directive(roll_back=True, lr_scale=0.5, clip_scale=tighter, intent=ROLL_BACK)
+
+
+def _within(now: Situation, prior: LawPrior, scale: float) -> bool:
+    """Nothing leaves the range with which earlier trials of the optimizer went well; what is outside of it may come nearer."""
+    lowest, highest = prior.lowest.get(now.optimizer), prior.highest.get(now.optimizer)
+    moved = now.control.lr_scale * scale
+    if lowest is None or highest is None:
+        return UNKNOWN_RANGE[0] <= moved <= UNKNOWN_RANGE[1]
+    rate = now.base * moved
+    return KNOWN_RANGE[0] <= moved <= KNOWN_RANGE[1] and (rate <= highest if scale > 1 else rate >= lowest)

@@ -1,0 +1,110 @@
+"""Where a running trial stands: the learning rates that it followed and those that are planned, under any directive."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from metasearch.core.config import Config
+from metasearch.core.control import Control, Schedule
+from metasearch.core.event import Directive
+from metasearch.core.history import History, Trial
+from metasearch.meta.law_prior import SCHEDULE_FREE, epochs_of, followed, reference_of, share_of
+from metasearch.meta.loss_law import Path
+
+Plan = Callable[[Config], Schedule | None]
+"""The schedule of a config; None if it has none."""
+
+FUTURE_KNOTS = 24
+COMPARED_FROM = 0.3
+"""Where a schedule leaves less of the learning rate, a step more or less changes too much to compare plan and report."""
+
+OFF_PLAN = 0.25
+"""Difference of logarithms between planned and reported learning rates that is no accident."""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """A trial at its newest report. ``base``: the learning rate that a factor of 1 stands for."""
+
+    trial: Trial
+    progress: float
+    optimizer: str
+    schedule: Schedule
+    control: Control
+    base: float
+    reference: float
+    past: Path
+
+    @property
+    def factor(self) -> float:
+        return self.factor_at(self.control, self.progress)
+
+    def factor_at(self, control: Control, progress: float) -> float:
+        return control.lr_factor(self.schedule, progress, self.trial.losses)
+
+    def after(self, directive: Directive) -> Control:
+        return self.control.obey(directive, self.schedule, self.progress, self.trial.losses)
+
+    def future(self, control: Control) -> Path:
+        """The whole run if nothing more is changed after ``control``."""
+        ahead = np.linspace(self.progress, 1.0, FUTURE_KNOTS)
+        planned = np.array([self.factor_at(control, float(u)) for u in ahead]) * (self.base / self.reference)
+        progress_K = np.concatenate([self.past.progress_K, ahead])
+        return Path(progress_K, np.concatenate([self.past.factor_K, planned]), self.past.epochs)
+
+
+def situation(history: History, trial: Trial, plan: Plan) -> Situation | str:
+    """Where ``trial`` stands, or why nothing can be said of its future."""
+    schedule, optimizer = plan(trial.config), str(trial.config.get("optimizer", ""))
+    if schedule is None:
+        return "its config names no schedule"
+    if optimizer in SCHEDULE_FREE:
+        return f"{optimizer} sets its own pace"
+    if trial.parent is not None:
+        return "it goes on from another trial's weights"
+    if not all(math.isfinite(lr) and lr > 0 for lr in trial.lrs):
+        return "it reports no learning rate"
+    if not all(math.isfinite(loss) for loss in trial.losses):
+        return "it reported a loss that is not finite"
+    base = _base(history, trial, schedule)
+    if base is None:
+        return "the learning rate that it reports is not the planned one: it does not obey directives"
+    return _standing(history, trial, schedule, optimizer, base)
+
+
+def _standing(history: History, trial: Trial, schedule: Schedule, optimizer: str, base: float) -> Situation:
+    horizon, reference = history.sweep.horizon, reference_of(trial.lrs)
+    progress = [step / horizon for step in trial.steps]
+    epochs = epochs_of(history.sweep.task.descriptor, horizon)
+    past = followed(progress, trial.lrs, optimizer, share_of(trial.config, "warmup"), reference, epochs)
+    control = controls(history, trial, schedule)[-1]
+    return Situation(trial, progress[-1], optimizer, schedule, control, base, reference, past)
+
+
+def controls(history: History, trial: Trial, schedule: Schedule) -> list[Control]:
+    """The control that was in force before each report, and the one after the last."""
+    found = [Control()]
+    for point, step in enumerate(trial.steps):
+        told = trial.directed.get(step)
+        directive = None if told is None else told.directive
+        progress = step / history.sweep.horizon
+        now = found[-1]
+        found.append(now if directive is None else now.obey(directive, schedule, progress, trial.losses[: point + 1]))
+    return found
+
+
+def _base(history: History, trial: Trial, schedule: Schedule) -> float | None:
+    """The learning rate at a factor of 1, from the newest report that allows it; None if the reports do not follow the plan."""
+    found = []
+    for point, (step, lr, control) in enumerate(zip(trial.steps, trial.lrs, controls(history, trial, schedule), strict=False)):
+        progress = step / history.sweep.horizon
+        factor = control.lr_factor(schedule, progress, trial.losses[:point])
+        if factor >= COMPARED_FROM * control.lr_scale and progress > share_of(trial.config, "warmup"):
+            found.append(math.log(lr / factor))
+    if not found or max(found) - min(found) > OFF_PLAN:
+        return None
+    return math.exp(found[-1])

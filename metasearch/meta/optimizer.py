@@ -1,0 +1,214 @@
+"""The meta-optimizer: changes how a trial is trained while it runs, if that is very likely to pay.
+
+At each report the loss law, with a prior learned from earlier sweeps, is fitted to the trial's curve and learning rates, and the
+loss at the horizon is foretold with and without each admissible action, from the same draws of the law's parameters. The action
+with the largest expected gain is taken if it gains more than noise with high probability, a few times per trial at most.
+
+Whether that helps is an experiment: by a coin at its number, one trial in seven is a *control*, in which the action is written down
+and left undone, and one in twenty gets a random action (or, by another coin, none). Probabilities are logged, so that ``gains`` can
+tell what each class of actions was worth. A class that does not help is disabled, except in random trials.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from metasearch.core.archive import Archive
+from metasearch.core.event import Directive
+from metasearch.core.history import History, Trial
+from metasearch.core.rng import derive
+from metasearch.meta import gains, law_prior
+from metasearch.meta._actions import CLIP, INTENTS, ROLL_BACK, back, foreseeable, lost_ground, other, spiked
+from metasearch.meta._situation import Plan, Situation, situation
+from metasearch.meta.forecast import ends, fit
+from metasearch.meta.gains import Gain
+from metasearch.meta.law_prior import LawPrior
+from metasearch.meta.loss_law import P
+
+CONTROLS, RANDOM = 0.14, 0.05
+"""Shares of trials that are controls, or get an action at random."""
+
+ACTED = (1.0 - CONTROLS - RANDOM) / (1.0 - RANDOM)
+"""Probability that an action is taken in a trial that is not random."""
+
+COIN = 0.5
+FEWEST_REPORTS = 3
+EARLIEST, LATEST = 0.1, 0.9
+RANDOM_FROM, RANDOM_UNTIL = 0.2, 0.7
+MOST_ACTIONS = 3
+COOL_DOWN = 0.1
+"""Share of the horizon in which the effect of an action is awaited."""
+
+CERTAIN = 0.8
+LEAST_GAIN, NOISE_SHARE = 0.002, 0.25
+"""An action must gain more than this share of the loss, and than this share of a report's deviation."""
+
+
+@dataclass(frozen=True)
+class Theta:
+    """Everything learned: the prior of the law and what each class of actions was worth."""
+
+    prior: LawPrior = field(default_factory=LawPrior)
+    gains: Mapping[str, Gain] = field(default_factory=dict)
+    sweeps: tuple[str, ...] = ()
+    tasks: int = 0
+    trials: int = 0
+
+    def pack(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Arrays and plain JSON data from which ``unpack`` makes an equal theta."""
+        prior = vars(self.prior)
+        arrays = {name: value for name, value in prior.items() if isinstance(value, np.ndarray)}
+        plain = {name: value for name, value in prior.items() if name not in arrays}
+        worth = {intent: asdict(gain) for intent, gain in self.gains.items()}
+        return arrays, {"prior": plain, "gains": worth, "sweeps": list(self.sweeps), "tasks": self.tasks, "trials": self.trials}
+
+    @staticmethod
+    def unpack(arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> Theta:
+        prior = LawPrior(**{**arrays, **plain["prior"]})
+        if prior.mean_P.shape != (P,) or set(arrays) != {"mean_P", "slope_P", "covariance_PP"}:
+            raise ValueError(f"expected a law with {P} parameters, found {sorted(arrays)} with {prior.mean_P.shape}")
+        worth = {intent: Gain(**gain) for intent, gain in plain["gains"].items()}
+        return Theta(prior, worth, tuple(plain["sweeps"]), plain["tasks"], plain["trials"])
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """An action with what is foretold: the gain in loss at the horizon, and the probability that it is more than noise."""
+
+    directive: Directive
+    gain: float
+    certainty: float
+
+
+def _no_plan(config: object) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Controller:
+    """Decides on directives. A function of the history, of theta, and of coins addressed by the number of the trial."""
+
+    theta: Theta = field(default_factory=Theta)
+    plan: Plan = _no_plan
+
+    def advise(self, history: History, trial: Trial) -> Directive | None:
+        """What to change in ``trial`` after its newest report, or None. A directive that changes nothing is a control's."""
+        if not self._may_act(history, trial):
+            return None
+        now = situation(history, trial, self.plan)
+        if isinstance(now, str):
+            return None
+        coin = derive(history.sweep.seed, "arm", trial.number)
+        arm = coin.random()
+        if arm < RANDOM:
+            return self._at_random(now, coin)
+        kept, foretold = self._foretold(now)
+        best = self._best(now, foretold)
+        if best is None:
+            return None
+        first = not any(told.directive is not None for told in trial.directed.values())
+        found = replace(best.directive, propensity=ACTED if first else None, foreseen=kept, gain=best.gain)
+        return withheld(found) if arm < RANDOM + CONTROLS else found
+
+    def explain(self, history: History) -> dict[str, Any]:
+        """What was done so far, what it is known to be worth, and why some trials are left alone; plain data."""
+        told = [verdict.directive for trial in history for verdict in trial.directed.values() if verdict.directive is not None]
+        alone = [why for trial in history if trial.steps and isinstance(why := situation(history, trial, self.plan), str)]
+        return {
+            "past_trials": self.theta.trials,
+            "past_tasks": self.theta.tasks,
+            "past_curves": self.theta.prior.runs,
+            "acted": dict(Counter(directive.intent for directive in told if directive.changes)),
+            "withheld": dict(Counter(directive.intent for directive in told if not directive.changes)),
+            "gains": {intent: asdict(gain) for intent, gain in self.theta.gains.items()},
+            "disabled": [intent for intent in INTENTS if self._disabled(intent)],
+            "left_alone": dict(Counter(alone)),
+        }
+
+    def _may_act(self, history: History, trial: Trial) -> bool:
+        progress, horizon = trial.step / history.sweep.horizon, history.sweep.horizon
+        told = {step: verdict.directive for step, verdict in trial.directed.items() if verdict.directive is not None}
+        if len(trial.steps) < FEWEST_REPORTS or not EARLIEST <= progress <= LATEST or len(told) >= MOST_ACTIONS:
+            return False
+        if any(not directive.changes for directive in told.values()):
+            return False  # a control stays one
+        return not told or trial.step - max(told) > COOL_DOWN * horizon
+
+    def _foretold(self, now: Situation) -> tuple[float, list[Foretold]]:
+        """The loss that is foretold if nothing is done, and every action of which the law tells something."""
+        trial, prior = now.trial, self.theta.prior
+        progress_N = now.past.progress_K[-len(trial.losses) :]
+        known = fit(prior.of(now.optimizer, now.reference), prior.deviation, now.past, progress_N, np.array(trial.losses))
+        actions = list(foreseeable(now, prior))
+        futures = [now.future(control) for control in (now.control, *map(now.after, actions))]
+        draws_MF = ends(known, futures, prior.doubt).draws_MF
+        gain_MF = draws_MF[:, :1] - draws_MF[:, 1:]
+        enough = max(LEAST_GAIN * abs(trial.loss), NOISE_SHARE * prior.deviation)
+        gain_F, sure_F = gain_MF.mean(0).tolist(), (gain_MF > enough).mean(0).tolist()
+        foretold = [Foretold(*each) for each in zip(actions, gain_F, sure_F, strict=True)]
+        return float(draws_MF[:, 0].mean()), foretold
+
+    def _best(self, now: Situation, foretold: Sequence[Foretold]) -> Foretold | None:
+        """The action to take, or None: nothing is sure enough. Ground that was lost is won back first."""
+        if lost_ground(now, self.theta.prior) and not self._disabled(ROLL_BACK):
+            return Foretold(back(now), 0.0, 1.0)
+        able = [each for each in foretold if each.certainty > CERTAIN]
+        able += list(self._by_experience(now))
+        able = [each for each in able if not self._disabled(each.directive.intent)]
+        return max(able, key=lambda each: each.gain, default=None)
+
+    def _by_experience(self, now: Situation) -> Iterator[Foretold]:
+        """Actions that the law says nothing of: clipping is tightened on a spike, the rest is done if it was seen to help."""
+        for directive in other(now):
+            known = self.theta.gains.get(directive.intent)
+            if known is not None and known.proven:
+                yield Foretold(directive, known.mean, 1.0)
+            elif directive.intent == CLIP and spiked(now):
+                yield Foretold(directive, 0.0, 1.0)
+
+    def _disabled(self, intent: str) -> bool:
+        known = self.theta.gains.get(intent)
+        return known is not None and known.disabled
+
+    def _at_random(self, now: Situation, coin: np.random.Generator) -> Directive | None:
+        """Once in the trial's life, at a moment and with an action that chance chose."""
+        moment = coin.uniform(RANDOM_FROM, RANDOM_UNTIL)
+        if now.progress < moment or any(told.directive is not None for told in now.trial.directed.values()):
+            return None
+        kept, foretold = self._foretold(now)
+        every = [*foretold, *(Foretold(directive, 0.0, 0.0) for directive in other(now))]
+        intents = sorted({each.directive.intent for each in every})
+        intent = intents[int(coin.integers(len(intents)))]
+        same = [each for each in every if each.directive.intent == intent]
+        picked = same[int(coin.integers(len(same)))]
+        found = replace(picked.directive, propensity=COIN, foreseen=kept, gain=picked.gain)
+        return found if coin.random() < COIN else withheld(found)
+
+
+def withheld(directive: Directive) -> Directive:
+    """The same intent, left undone."""
+    return Directive(intent=directive.intent, propensity=directive.propensity, foreseen=directive.foreseen, gain=directive.gain)
+
+
+class MetaOptimizer:
+    """The learned part, apart from what it learned."""
+
+    def init(self, rng: np.random.Generator) -> Theta:
+        return Theta()
+
+    def learn(self, theta: Theta, archive: Archive, rng: np.random.Generator) -> Theta:
+        """Everything is learned anew from the whole archive."""
+        if not len(archive):
+            return theta
+        return Theta(law_prior.learn(archive), gains.learn(archive), archive.sweeps, len(archive), archive.trials)
+
+    def build(self, theta: Theta) -> Controller:
+        return Controller(theta)
+
+
+CONTROLLER = MetaOptimizer()

@@ -1,0 +1,50 @@
+"""A scheduler beside which a controller changes how the trials that go on are trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from metasearch import catalog
+from metasearch.core.config import Config
+from metasearch.core.control import Schedule
+from metasearch.core.event import Action, Directive, TrialId, Verdict
+from metasearch.core.history import History, Trial
+from metasearch.core.protocols import Scheduler
+
+
+class Adviser(Protocol):
+    """Who changes running trials."""
+
+    def advise(self, history: History, trial: Trial) -> Directive | None:
+        """What to change after the newest report of ``trial``, or None."""
+        ...
+
+
+@dataclass(frozen=True)
+class Controlled:
+    """Judges as ``scheduler`` does. Trials that it does not stop also get the directives of ``adviser``; a trial that pauses obeys
+    when it goes on.
+    """
+
+    scheduler: Scheduler
+    adviser: Adviser
+
+    def judge(self, history: History, trial: Trial, rng: np.random.Generator) -> Verdict:
+        verdict = self.scheduler.judge(history, trial, rng)
+        if verdict.action is Action.STOP or verdict.directive is not None:
+            return verdict
+        directive = self.adviser.advise(history, trial)
+        return verdict if directive is None else replace(verdict, directive=directive)
+
+    def thaw(self, history: History, rng: np.random.Generator) -> TrialId | None:
+        return self.scheduler.thaw(history, rng)
+
+
+def planned(config: Config) -> Schedule | None:
+    """The schedule that a language-model trial of this config follows unless it is told otherwise."""
+    name = config.get("schedule")
+    schedule: Schedule | None = None if name is None else catalog.load("schedules", str(name)).build(config)
+    return schedule
