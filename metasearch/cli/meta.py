@@ -42,7 +42,8 @@ def learn(
     from metasearch.cli.learned import card_of, learned_lines
     from metasearch.sweep.learned import checked_part, prepared
 
-    card = prepared(existing(store), checked_part(part))
+    asked = checked_part(part)
+    card = prepared(existing(store), asked)
     answer(card_of(card), learned_lines(card), as_json)
 
 

@@ -41,16 +41,21 @@ def gaussian_process(theta: Theta, layout: Layout, descriptor: Mapping[str, floa
 
 
 class Ground:
-    """``places[0]``: without history; ``places[1]``, if anything was learned: with it. Configs are places by their id."""
+    """``places[0]``: without history; ``places[1]``, if anything was learned: with it. Configs are places by their id.
+
+    ``points``: the same configs as points of the layout. ``costs``: what past sweeps teach of seconds per step.
+    """
 
     def __init__(self, history: History, theta: Theta, learned: Learned) -> None:
         self.theta, self.learned, self.space = theta, learned, history.sweep.space
         self.layout = theta.layout_for(self.space)
+        self.costs = theta.costs.on(self.layout)
         self._start(history.sweep.task.descriptor)
 
     def _start(self, descriptor: Mapping[str, float]) -> None:
         self.descriptor = descriptor
         self.position: dict[str, int] = {}
+        self.points = np.zeros((0, len(self.layout.groups)))
         self.places: list[Surrogate] = [Places(plain_kernel(self.layout), self.layout, None, np.zeros(0))]
         learned = self.learned(self.theta, self.layout, descriptor)
         if learned is not None:
@@ -67,6 +72,7 @@ class Ground:
             new = list({config.id: config for config in configs}.values())
         if new:
             points = self.layout.points([self.space.encode(config) for config in new], self.space.names)
+            self.points = np.concatenate([self.points, points])
             for places in self.places:
                 places.add(points)
             for config in new:

@@ -31,6 +31,7 @@ from metasearch.core.rng import derive
 from metasearch.meta import curves
 from metasearch.meta._ground import PARENTS, Ground, Learned, candidates, gaussian_process, neighbours
 from metasearch.meta._traces import Traces, compared
+from metasearch.meta.costs import limited_by_time, paces
 from metasearch.meta.surrogate import Belief, Surrogate
 from metasearch.meta.theta import Theta, Units, learn
 
@@ -238,17 +239,32 @@ class _Decision:
         persist = PERSIST if len(self.begun) >= 3 else PERSIST_EARLY
         if len(waiting) and (not len(fresh) or (going.max() > PROMISING and self.rng.random() < persist)):
             return self._go_on(int(waiting[int(np.argmax(going))]))
-        left = np.concatenate([1.0 - np.minimum(self.age_N[waiting], 1.0), np.ones(len(fresh))])
-        score = _expected_improvement(belief, best) / np.maximum(left, 0.02)
+        score = _expected_improvement(belief, best) / self._costs(waiting)
         picked = int(np.argmax(score))
         if picked < len(waiting):
             return self._go_on(int(waiting[picked]))
         if self.refines:
             belief, best = self._belief_around([self.new[int(n)] for n in np.argsort(-score[len(waiting) :])[:PARENTS]])
-            waiting, picked = waiting[:0], int(np.argmax(_expected_improvement(belief, best)))
+            waiting = waiting[:0]
+            picked = int(np.argmax(_expected_improvement(belief, best) / self._costs(waiting)))
         return Choice(
             None, self.new[picked - len(waiting)], HISTORY, f"expected {belief.mean[picked]:.2f} ± {belief.deviation[picked]:.2f}"
         )
+
+    def _costs(self, waiting: np.ndarray) -> np.ndarray:
+        """What the rest of a full training costs for the trials ``waiting`` and then for all new configs, up to a factor.
+
+        In steps, unless time is what limits the sweep: then a step of a slow config counts for more.
+        """
+        going = np.maximum(1.0 - self.age_N[waiting], 0.02)
+        left = np.asarray(np.concatenate([going, np.ones(len(self.new))]))
+        if not limited_by_time(self.history):
+            return left
+        rows = [self.history[int(number)] for number in self._rows()]
+        configs = [self.history[int(number)].config for number in waiting] + self.new
+        at = self.ground.at([trial.config for trial in rows] + configs)
+        known = self.ground.costs.conditioned(self.ground.points[at[: len(rows)]], paces(rows))
+        return np.asarray(left * known.relative(self.ground.points[at[len(rows) :]]))
 
     def _belief_around(self, parents: Sequence[Config]) -> tuple[Belief, float]:
         """Local search: ``parents`` and their neighbours become the candidates."""

@@ -13,6 +13,7 @@ import numpy as np
 from metasearch.core.archive import Archive, PastTask, PastTrial
 from metasearch.core.config import Config
 from metasearch.core.space import Space
+from metasearch.meta import costs as pacing
 from metasearch.meta import curves
 from metasearch.meta.features import LEARNING_RATES, Code, Layout, layout_of
 from metasearch.meta.learning import Fitted, fit
@@ -64,6 +65,7 @@ class Theta:
     kernel: Kernel | None = None
     book: curves.Book = field(default_factory=curves.synthetic_book)
     units: Units = field(default_factory=Units)
+    costs: pacing.Costs = field(default_factory=pacing.Costs)
     full_share: float = 1.0
     results: tuple[PastResult, ...] = ()
     known: tuple[tuple[str, ...], ...] = ()
@@ -111,7 +113,7 @@ class Theta:
 
     def pack(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays and plain JSON data from which ``unpack`` makes an equal theta."""
-        arrays = {**curves.pack(self.book), "z": np.array([r.z for r in self.results])}
+        arrays = {**curves.pack(self.book), **pacing.pack(self.costs), "z": np.array([r.z for r in self.results])}
         arrays["task"] = np.array([r.task for r in self.results], dtype=np.int64)
         arrays["variance"] = np.array([r.variance for r in self.results])
         plain = {
@@ -134,11 +136,13 @@ class Theta:
     def unpack(arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> Theta:
         layout = plain["layout"]
         numbers = zip(plain["codes"], arrays["z"].tolist(), arrays["task"].tolist(), arrays["variance"].tolist(), strict=True)
+        known = Layout(
+            {name: (ends[0], ends[1]) for name, ends in layout["numbers"].items()},
+            {name: tuple(texts) for name, texts in layout["options"].items()},
+        )
         return Theta(
-            layout=Layout(
-                {name: (ends[0], ends[1]) for name, ends in layout["numbers"].items()},
-                {name: tuple(texts) for name, texts in layout["options"].items()},
-            ),
+            layout=known,
+            costs=pacing.unpack(arrays, known) if "costs/mean" in arrays else pacing.Costs(),
             kernel=None if plain["kernel"] is None else Kernel(**plain["kernel"]),
             book=replace(curves.unpack(arrays), synthetic=plain["synthetic"]),
             units=Units(**plain["units"]),
@@ -182,6 +186,7 @@ def learn(archive: Archive, rng: np.random.Generator) -> Theta:
         task_names=tuple(task.name for task in tasks),
         trials=archive.trials,
         best=tuple(trial.config for task in tasks for trial in sorted(task.trials, key=lambda t: t.lowest)[:BEST_OF_A_TASK]),
+        costs=pacing.Costs.learn(archive, layout),
         full_share=math.exp(float(np.mean([math.log(_full_steps(task) / task.horizon) for task in tasks]))),
     )
     return _fitted(draft, tasks, chosen, first, rng)

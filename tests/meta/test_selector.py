@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from metasearch import catalog
 from metasearch.core.archive import Archive, PastTask
+from metasearch.core.config import Config
 from metasearch.core.event import Action, Judged, Proposed
-from metasearch.core.history import History
-from metasearch.core.protocols import Scheduler, Searcher
+from metasearch.core.history import History, Trial
+from metasearch.core.protocols import Progress, Scheduler, Searcher
 from metasearch.core.rng import derive
 from metasearch.core.space import Space
+from metasearch.core.sweep import Budget
 from metasearch.meta.features import layout_of
 from metasearch.meta.selector import GUARD, HISTORY, META, Selector
 from metasearch.meta.theta import Theta
@@ -163,3 +165,32 @@ def test_present_absent_and_unknown_are_three_things() -> None:
     )
     apart = [float(np.linalg.norm(a - b)) for a, b in ((present, absent), (absent, unknown), (present, unknown))]
     assert apart[0] > 0 and apart[1] > 0 and apart[2] < apart[1]
+
+
+@dataclass(frozen=True)
+class SlowLstm:
+    """Bowls, in which a step of an LSTM takes ten times as long."""
+
+    def advance(self, history: History, trial: Trial) -> Progress:
+        progress = BowlCurves(cost_spread=0.0).advance(history, trial)
+        return replace(progress, seconds=trial.seconds + _pace(trial.config) * (progress.step - trial.step))
+
+
+def _pace(config: Config) -> float:
+    return 10.0 if config["model"] == "lstm" else 1.0
+
+
+def slow_lstm(task: PastTask) -> PastTask:
+    return replace(task, trials=tuple(replace(t, costs=tuple(_pace(t.config) * step for step in t.steps)) for t in task.trials))
+
+
+def share_of_lstms(selector: Selector, budget: Budget) -> float:
+    """Of what history proposed, over several seeds."""
+    sweeps = [replace(make_sweep(CONDITIONAL), budget=budget, seed=seed) for seed in range(4)]
+    ran = [History.fold(run_sweep(sweep, selector, selector, SlowLstm(), 1)) for sweep in sweeps]
+    return float(np.mean([trial.config["model"] == "lstm" for history in ran for trial in history if trial.origin == HISTORY]))
+
+
+def test_what_is_slow_is_tried_less_if_time_is_what_limits_the_sweep() -> None:
+    selector = learned(Archive(tuple(map(slow_lstm, KNOWN))))
+    assert share_of_lstms(selector, Budget(wall_seconds=1200.0)) < 0.7 * share_of_lstms(selector, Budget(steps=600))

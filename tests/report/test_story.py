@@ -34,7 +34,7 @@ def test_every_event_of_a_trial_is_told_with_what_was_known_then() -> None:
             "the best of 1 trials was 2 (trial 0)",
         ),
         (20.0, "step 10: loss 3, number 2 of 2 that got here"),
-        (20.0, "step 10: pause, not among the best 1/2; told: learning rate × 0.5, decay begins"),
+        (20.0, "step 10: pause, not among the best 1/2; told: lr_scale 0.5, begin_decay"),
         (30.0, "leg 1 begins: promises most"),
         (31.0, "leg 1 failed: RuntimeError: out of memory"),
         (32.0, "leg 2 begins: interrupted"),
