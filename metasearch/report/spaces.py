@@ -77,6 +77,7 @@ def _importance(name: str, trials: Sequence[Trial]) -> float | None:
     if len(set(values)) < 2:
         return None
     distribution = _distribution(values, name)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # else it tells of every study
     study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
     for trial, value in zip(trials, values, strict=True):
         study.add_trial(optuna.trial.create_trial(value=trial.best_loss, params={name: value}, distributions={name: distribution}))

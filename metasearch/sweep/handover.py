@@ -93,7 +93,6 @@ def _write(draft: Path, folder: Path, history: History, trial: Trial, saved: Sav
 
     sweep, corpus = history.sweep, corpus_of(history.sweep)
     weights = checkpoint.unpack(saved.checkpoint, "trial").under("model")
-    _write_weights(draft / "model.safetensors", weights, trial, corpus.vocab_size)
     about = {
         "format": FORMAT,
         "config": dict(trial.config),
@@ -106,6 +105,7 @@ def _write(draft: Path, folder: Path, history: History, trial: Trial, saved: Sav
         "metasearch": own_version(),
     }
     _write_json(draft / "config.json", about)
+    _write_weights(draft / "model.safetensors", weights, trial, corpus.vocab_size)
     _write_json(draft / "tokenizer.json", corpus.tokenizer.to_json())
     shutil.copyfile(str(loader.__file__), draft / "load.py")
     own = Path(str(catalog.load("models", str(trial.config["model"])).__file__))
@@ -132,6 +132,7 @@ def _write_weights(path: Path, weights: dict[str, Any], trial: Trial, vocab_size
         for name, weight in weights.items():
             own[name].copy_(weight)
     save_model(model, str(path))
+    path.chmod(path.with_name("config.json").stat().st_mode)  # else its owner alone may read it
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -94,7 +94,7 @@ def test_no_two_legs_share_a_slot_and_there_are_no_more_slots_than_workers(facts
         assert all(before.end <= after.begin for before, after in pairwise(own))
 
 
-def test_importance_finds_the_parameter_that_matters() -> None:
+def test_importance_finds_the_parameter_that_matters_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
     """Whoever has the lower learning rate wins; nothing else counts."""
     proposed = History.fold(run_sweep(make_sweep(CONDITIONAL, trials=120, horizon=10, reports=1), Random(), Fifo(), BowlCurves()))
     facts: list[Fact] = [Opened(0.0, proposed.sweep.record())]
@@ -104,6 +104,7 @@ def test_importance_finds_the_parameter_that_matters() -> None:
     shares = spaces.importances(History.fold(facts))
     assert next(iter(shares)) == "lr"
     assert sum(shares.values()) == pytest.approx(1.0)
+    assert capfd.readouterr().err == ""
 
 
 def _rank(trial: Trial) -> float:

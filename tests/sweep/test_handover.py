@@ -59,6 +59,7 @@ def test_an_exported_model_loads_without_what_searches_and_has_the_loss_of_its_c
 ) -> None:
     made = export(store, "two", number, tmp_path / "out")
     about = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert len({path.stat().st_mode for path in (tmp_path / "out").iterdir()}) == 1, "whoever may read one file may read all"
     script = (
         "import sys\n"
         "class Refuses:\n"
