@@ -1,6 +1,6 @@
 """Every corpus under METASEARCH_CORPORA, if it is set.
 
-METASEARCH_CORPORA=/work/shared/corpora pytest tests/corpora/test_real_text.py
+METASEARCH_CORPORA=… pytest tests/corpora/test_real_text.py
 """
 
 from __future__ import annotations

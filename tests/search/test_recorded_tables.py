@@ -1,4 +1,4 @@
-"""Sweeps over published curves, where they are at hand: ``METASEARCH_CURVES=/work/shared/curves pytest tests/search``."""
+"""Sweeps over published curves, where they are at hand: ``METASEARCH_CURVES=… pytest tests/search``."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,7 @@ from metasearch.store.tables import read_curve_table, table_tasks
 from tests.store.strategies import whole_sweep
 from tests.store.test_views import sweep_of, write
 
-SHARED = Path(__file__).parents[2] / "shared" / "curves"
-PUBLISHED = sorted(SHARED.glob("*.parquet")) or sorted(Path("/work/shared/curves").glob("*.parquet"))
+PUBLISHED = sorted(Path(os.environ["METASEARCH_CURVES"]).glob("*.parquet")) if os.environ.get("METASEARCH_CURVES") else []
 
 
 def table(tmp_path: Path, **columns: list[Any]) -> Path:
