@@ -239,14 +239,14 @@ class _Decision:
         persist = PERSIST if len(self.begun) >= 3 else PERSIST_EARLY
         if len(waiting) and (not len(fresh) or (going.max() > PROMISING and self.rng.random() < persist)):
             return self._go_on(int(waiting[int(np.argmax(going))]))
-        score = _expected_improvement(belief, best) / self._costs(waiting)
+        score = belief.expected_improvement(best, self._costs(waiting))
         picked = int(np.argmax(score))
         if picked < len(waiting):
             return self._go_on(int(waiting[picked]))
         if self.refines:
             belief, best = self._belief_around([self.new[int(n)] for n in np.argsort(-score[len(waiting) :])[:PARENTS]])
             waiting = waiting[:0]
-            picked = int(np.argmax(_expected_improvement(belief, best) / self._costs(waiting)))
+            picked = int(np.argmax(belief.expected_improvement(best, self._costs(waiting))))
         return Choice(
             None, self.new[picked - len(waiting)], HISTORY, f"expected {belief.mean[picked]:.2f} ± {belief.deviation[picked]:.2f}"
         )
@@ -378,14 +378,6 @@ class _Decision:
         reach = max(location - float(lowest[finite].min()), 0.01 * abs(first), 1e-9)
         scale = math.exp((8 * usual + finite.sum() * math.log(reach)) / (8 + finite.sum()))
         return location, max(scale, 0.8 * reach)
-
-
-def _expected_improvement(belief: Belief, best: float) -> np.ndarray:
-    """Over ``best`` (Močkus, 1975; Jones et al., 1998, equation 15); where it is nothing anywhere, what is least improbable."""
-    gain = (belief.mean - best - 1e-3) / belief.deviation
-    improvement = belief.deviation * (gain * ndtr(gain) + np.exp(-0.5 * gain**2) / math.sqrt(2 * math.pi))
-    rounded = np.round(improvement, 12)
-    return np.asarray(rounded if rounded.max() > 0 else gain)
 
 
 class MetaSelector:

@@ -18,6 +18,7 @@ from typing import Protocol
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
+from scipy.special import ndtr
 
 from metasearch.meta.features import Layout
 
@@ -105,6 +106,15 @@ class Belief:
 
     mean: np.ndarray
     deviation: np.ndarray
+
+    def expected_improvement(self, best: float, cost: np.ndarray) -> np.ndarray:
+        """Over ``best`` and per ``cost`` (Močkus, 1975; Jones et al., 1998, equation 15); if there is none anywhere, what is least
+        improbable at any cost.
+        """
+        gain = (self.mean - best - 1e-3) / self.deviation
+        improvement = self.deviation * (gain * ndtr(gain) + np.exp(-0.5 * gain**2) / math.sqrt(2 * math.pi))
+        rounded = np.round(improvement / cost, 12)
+        return np.asarray(rounded if rounded.max() > 0 else gain)
 
 
 class Surrogate(Protocol):
