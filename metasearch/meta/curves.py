@@ -8,11 +8,13 @@ Gaussian observation for the surrogate.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
+from scipy.special import logsumexp
 
 AGES = np.array([0.02, 0.04, 0.06, 0.08, 0.1, 0.14, 0.2, 0.28, 0.4, 0.55, 0.75])
 """Shares of a full training at which curves are compared."""
@@ -21,18 +23,30 @@ MOST_AT_AN_AGE = 160
 NEAR_VALUE, NEAR_GAIN = 0.12, 0.08
 MOST_LEFT_OUT, MOST_DOUBT = 10, 4.0
 NINETY = 1.645
+BEST = 20.0
+"""No result is told from one that is this good."""
+
+BROAD = 0.1
+"""How probable it is that a curve is like none before."""
+
 FLOOR = 0.015
 """Standard deviation of an end that is all but seen."""
 
 
 def squashed(z: np.ndarray) -> np.ndarray:
-    """Results on a bounded scale: what is worse than ordinary by much is just bad; divergence is the worst, -1."""
-    return np.asarray(np.where(z < 0, np.tanh(np.minimum(z, 0.0)), np.minimum(z, 1.5)))
+    """Results on a scale that is even about 0 to 1: what is worse than ordinary by much is just bad, divergence is the worst, -1;
+    better than very good is better still, on a logarithmic scale.
+    """
+    return np.asarray(np.where(z < 0, np.tanh(np.minimum(z, 0.0)), _beyond(z)))
+
+
+def _beyond(z: np.ndarray) -> np.ndarray:
+    return np.asarray(np.minimum(z, 1.0) + np.log(np.clip(z, 1.0, BEST)))
 
 
 def levelled(z: np.ndarray) -> np.ndarray:
-    """Values along a curve, where early losses may be many units above any end: logarithmic below 0."""
-    return np.asarray(np.where(z < 0, -np.log1p(-np.minimum(z, 0.0)), z))
+    """Values along a curve, where early losses may be many units above any end: logarithmic below 0 and above 1."""
+    return np.asarray(np.where(z < 0, -np.log1p(-np.minimum(z, 0.0)), _beyond(z)))
 
 
 def in_units(losses: np.ndarray, location: float | np.ndarray, scale: float | np.ndarray) -> np.ndarray:
@@ -61,8 +75,7 @@ class Book:
     def predict(self, age_N: np.ndarray, z_N: np.ndarray, z_half_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of the end that each curve says by itself. ``z_half_N``: the value at half the age."""
         value_N, gain_N = levelled(z_N), levelled(z_N) - levelled(z_half_N)
-        cell_N = np.interp(np.log(np.maximum(age_N, 1e-6)), np.log(AGES), np.arange(len(AGES)))
-        cell_N = np.round(cell_N).astype(int)
+        cell_N = _cells(age_N)
         mean_N, variance_N = np.maximum(value_N, -1.0), np.full(len(age_N), 0.1)
         for cell in np.unique(cell_N):
             here = cell_N == cell
@@ -73,12 +86,51 @@ class Book:
             variance_N = variance_N + (0.25 * (1.0 - np.minimum(age_N, 1.0))) ** 2
         return self._by_itself(mean_N, variance_N)
 
+    def usual(self, age: float) -> np.ndarray:
+        """Values z that curves have at that age, from low to high."""
+        value_K = self.at[int(_cells(np.array([age]))[0])][:, 0]
+        if not len(value_K):
+            return np.array([-1.0, -0.5, 0.0])
+        value = np.quantile(value_K, [0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.97])
+        good = np.minimum(value, 1.0) * np.exp(np.maximum(value - 1.0, 0.0))
+        return np.asarray(np.where(value < 0, -np.expm1(-np.minimum(value, 0.0)), good))
+
+    def log_density(self, age_N: np.ndarray, z_N: np.ndarray) -> np.ndarray:
+        """How usual it is to be at z at that age: the logarithm of a density over z, whatever becomes of the curve."""
+        value_N, cell_N = levelled(z_N), _cells(age_N)
+        log_N = np.zeros(len(z_N))
+        for cell in np.unique(cell_N):
+            here = cell_N == cell
+            log_N[here] = _log_smoothed(self.at[cell][:, 0], value_N[here])
+        return np.asarray(log_N - np.log1p(-np.minimum(z_N, 0.0)) - np.log(np.clip(z_N, 1.0, BEST)))
+
     def _by_itself(self, mean_N: np.ndarray, variance_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         center, spread = self.population
         precision_N = 1.0 / variance_N - 1.0 / spread
         says = precision_N > 0.5
         safe_N = np.where(says, precision_N, 1.0)
         return np.where(says, (mean_N / variance_N - center / spread) / safe_N, mean_N), np.where(says, 1.0 / safe_N, 2.0)
+
+
+def _cells(age_N: np.ndarray) -> np.ndarray:
+    """Which of ``AGES`` is nearest."""
+    cell_N = np.interp(np.log(np.maximum(age_N, 1e-6)), np.log(AGES), np.arange(len(AGES)))
+    return np.asarray(np.round(cell_N).astype(int))
+
+
+def _log_smoothed(seen_K: np.ndarray, value_N: np.ndarray) -> np.ndarray:
+    """The logarithm of a density that was sampled at ``seen_K``: Gaussian kernels over a broad ground."""
+    if not len(seen_K):
+        return _log_normal(value_N, 0.0, 1.5)
+    spread = float(np.std(seen_K))
+    width = max(0.6 * float(np.subtract(*np.quantile(seen_K, [0.75, 0.25]))) * len(seen_K) ** -0.2, 0.05)
+    close_N = logsumexp(_log_normal(value_N[:, None], seen_K, width), axis=1) - math.log(len(seen_K))
+    broad_N = _log_normal(value_N, float(np.mean(seen_K)), 2.0 * spread + 0.5)
+    return np.asarray(np.logaddexp(close_N + math.log(1.0 - BROAD), broad_N + math.log(BROAD)))
+
+
+def _log_normal(value: np.ndarray, mean: float | np.ndarray, deviation: float) -> np.ndarray:
+    return np.asarray(-0.5 * ((value - mean) / deviation) ** 2 - math.log(deviation) - 0.5 * math.log(2 * math.pi))
 
 
 def _alike(seen_K3: np.ndarray, value_N: np.ndarray, gain_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

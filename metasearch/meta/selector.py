@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.special import betaincc, ndtr
+from scipy.special import betaincc, ndtr, softmax
 
 from metasearch.core.archive import Archive
 from metasearch.core.config import Config
@@ -42,6 +42,9 @@ HISTORY, PLAIN, GUARD = "history", "plain", "guard"
 PERSIST = 0.7
 PERSIST_EARLY = 0.3
 PROMISING = 0.3
+OPENING, OPENING_AGE = 8, 0.04
+"""History's first trials are a portfolio: each of so many gets this share of a full training before any gets more."""
+
 GUARD_SHARE = 0.12
 """Of what was spent, this much goes to the guard while it has fewer than ``GUARD_TRIALS``."""
 
@@ -53,6 +56,12 @@ MOST_COMPARISONS = 12.0
 FIRST_SAY = 0.9
 ROWS = 300
 SCALE_ROWS = 24
+SCALES, WHOLE_VALUES = np.linspace(-2, 2, 7), np.linspace(-0.2, 1.2, 8)
+"""The grid on which units are looked for: log scales, in deviations from what is expected, and values of the best."""
+
+DOUBT_OF_UNITS = 0.3
+"""Variance by which units may be off what the surrogate expects: a config may simply fail, which is no reason to change units."""
+
 HANDFUL = 30
 RANDOM_SHARE = 0.3
 PLAIN_START = 6
@@ -233,7 +242,12 @@ class _Decision:
     # The arm with history
 
     def _by_history(self) -> Choice | None:
-        waiting = np.flatnonzero(self.able)
+        ours = [trial.number for trial in self.history if trial.origin == HISTORY]
+        young = [n for n in ours[:OPENING] if self.able[n] and not self.age_N[n] > OPENING_AGE * 0.999]
+        if young:
+            return self._go_on(young[0])
+        opens = bool(self.new) and len(ours) < OPENING
+        waiting = np.flatnonzero(self.able & (not opens))
         belief, best = self._belief(waiting, learned=True)
         going, fresh = belief.mean[: len(waiting)], belief.mean[len(waiting) :]
         persist = PERSIST if len(self.begun) >= 3 else PERSIST_EARLY
@@ -328,26 +342,47 @@ class _Decision:
         units, lowest, first = self.theta.units, self.lowest_N[rows], self._first_loss()
         if not np.isfinite(lowest).any():
             return first, math.exp(units.expected_log_scale(first))
+        best = int(rows[np.argmin(lowest)])
         if len(rows) > SCALE_ROWS:
             ranked = np.argsort(lowest, kind="stable")
             spread = np.linspace(0, len(rows) - 1, SCALE_ROWS // 2).astype(int)
             kept = np.unique(np.concatenate([ranked[: SCALE_ROWS // 2], spread]))
-            rows, seen = rows[kept], seen[kept]
+            rows, seen, lowest = rows[kept], seen[kept], lowest[kept]
         expected, width = units.expected_log_scale(first), units.log_scale_spread
-        log_scale_G, best_G = (
-            grid.ravel() for grid in np.meshgrid(expected + width * np.linspace(-2, 2, 7), np.linspace(-0.2, 1.2, 7))
-        )
+        log_scale_G, best_G = (grid.ravel() for grid in np.meshgrid(expected + width * SCALES, self._usual_of_the_best(best)))
         scale_G = np.exp(log_scale_G)
         location_G = float(np.min(lowest)) + best_G * scale_G
         many, count = np.tile(rows, len(scale_G)), len(rows)
-        z, variance, now = self._readings(many, np.repeat(location_G, count), np.repeat(scale_G, count))
-        z_GN, variance_GN, now_GN = (values.reshape(-1, count) for values in (z, variance, now))
-        counted_G = ((0.1 / (variance_GN + 0.1)) * (now_GN > -0.9)).sum(1)
-        score_G = places.log_evidence(seen, z_GN, variance_GN) - counted_G * log_scale_G
+        given = (many, np.repeat(location_G, count), np.repeat(scale_G, count))
+        z_GN, variance_GN = (values.reshape(-1, count) for values in self._readings(*given)[:2])
+        score_G = places.log_evidence(seen, z_GN, variance_GN + DOUBT_OF_UNITS) + self._log_usual(*given, z_GN, variance_GN)
+        score_G -= np.isfinite(lowest).sum() * log_scale_G
         score_G -= 0.5 * ((log_scale_G - expected) / width) ** 2
         score_G -= 0.5 * (((first - location_G) / scale_G - units.shift) / units.shift_spread) ** 2
-        picked = int(np.argmax(score_G))
-        return float(location_G[picked]), float(scale_G[picked])
+        weight_G = softmax(score_G)
+        scale = math.exp(float(weight_G @ log_scale_G))
+        return float(np.min(lowest)) + float(weight_G @ best_G) * scale, scale
+
+    def _usual_of_the_best(self, best: int) -> np.ndarray:
+        """Values that the lowest trial may have now, in units of the task."""
+        if self._seen_whole(np.array([best]))[0]:
+            return WHOLE_VALUES
+        usual = self.theta.book.usual(min(float(self.age_N[best]), 0.99))
+        return np.unique(np.concatenate([usual, WHOLE_VALUES[::2]]))
+
+    def _log_usual(
+        self, many: np.ndarray, location: np.ndarray, scale: np.ndarray, z_GN: np.ndarray, variance_GN: np.ndarray
+    ) -> np.ndarray:
+        """Log density of the curves as they are now, for each reading, apart from what they say of their ends."""
+        z = curves.in_units(self.lowest_N[many], location, scale)
+        whole, finite = self._seen_whole(many), np.isfinite(self.lowest_N[many])
+        z = np.where(finite, z, 0.0)
+        center, spread = self.theta.book.population
+        log = self.theta.book.log_density(np.minimum(self.age_N[many], 0.99), z)
+        off = (z_GN.ravel() - center) ** 2 / (spread + variance_GN.ravel())
+        log += 0.5 * off + 0.5 * np.log(2 * math.pi * (spread + variance_GN.ravel()))
+        bent = np.log(np.maximum(1.0 - np.tanh(np.clip(z, -8, 0)) ** 2, 1e-12)) - np.log(np.maximum(z, 1.0))
+        return np.asarray(np.where(finite, np.where(whole, bent, log), 0.0).reshape(z_GN.shape).sum(1))
 
     # The arm without
 
