@@ -157,7 +157,7 @@ def _selector(store: Store | None, exclude: Sequence[str]) -> Selector:
     """What the store teaches, kept there so that the next sampler begins at once; without sweeps, one that knows nothing."""
     if store is None or not set(store.sweeps()) - set(exclude):
         return cast(Selector, learned.foreseen(META, None).searcher)
-    card = learned.prepared(store, "selector", exclude)
+    card = learned.prepared(store, learned.SELECTOR, exclude, kind="")
     return cast(Selector, learned.algorithms(META, store, {card.part: card.digest}).searcher)
 
 

@@ -4,4 +4,5 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["METASEARCH_SHIPPED"] = "none"  # stores begin empty
 os.environ["RAYON_NUM_THREADS"] = "1"

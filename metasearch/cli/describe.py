@@ -39,7 +39,7 @@ def plan(sweep: Sweep, store: Store | None = None) -> dict[str, Any]:
     """The sweep, what its searcher would try first, and what it would reuse of the earlier sweeps of ``store``; None if it does not
     learn from them, or there is no store.
     """
-    chosen = foreseen(sweep.search, store, [sweep.name])
+    chosen = foreseen(sweep.search, store, [sweep.name], sweep.task.kind)
     engine = Engine.open(sweep, chosen.searcher, chosen.scheduler, MemoryLog(), 0.0)
     reuse = None if store is None else reusable(chosen, engine.history)
     started = [engine.ask(0.0) for _ in range(PREVIEWED)]

@@ -127,7 +127,7 @@ class AskTell:
         reason = self._engine.finished
         if reason is not None and self.history.closed is None:
             self._engine.close(reason, time.time())
-            learned.refresh(self.store, self.history.sweep.search, lambda message: None)
+            learned.refresh(self.store, self.history.sweep.search, lambda message: None, self.history.sweep.task.kind)
         return None
 
     @property

@@ -19,6 +19,7 @@ from metasearch.core.event import Adopted, Proposed
 from metasearch.core.protocols import Scheduler, Searcher
 from metasearch.core.rng import derive
 from metasearch.core.sweep import Sweep
+from metasearch.meta import shipped
 from metasearch.store.archive import Store
 from metasearch.store.files import StoreUnavailable
 from metasearch.store.thetas import Card, KeptTheta, prune_thetas
@@ -30,6 +31,8 @@ Say = Callable[[str], None]
 
 FORMATS = {"selector": 2, "optimizer": 1}
 """Raised whenever the same archive would teach a part something else, or in another form, than the metasearch before."""
+
+SELECTOR = "selector"
 
 BOTH = ("pbt", *catalog.LEARNED)
 """Searcher and scheduler in one."""
@@ -99,18 +102,18 @@ def begun(sweep: Sweep, store: Store, adopted: Mapping[str, str], note: Say) -> 
     digests = dict(adopted)
     for part in parts_of(sweep.search):
         if part not in digests:
-            card = prepared(store, part, [sweep.name], note)
+            card = prepared(store, part, [sweep.name], note, kind=sweep.task.kind)
             note(f"The meta-{part} knows {card.trials} trials of {card.tasks} tasks (theta {card.digest[:8]}).")
             digests[part] = card.digest
     return algorithms(sweep.search, store, digests)
 
 
-def foreseen(search: Mapping[str, Any], store: Store | None, exclude: Collection[str] = ()) -> Algorithms:
-    """The algorithms that a sweep would begin with. Writes nothing. Without a store nothing was learned yet."""
+def foreseen(search: Mapping[str, Any], store: Store | None, exclude: Collection[str] = (), kind: str = "") -> Algorithms:
+    """The algorithms that a sweep over a task of that ``kind`` would begin with. Writes nothing."""
     parts = parts_of(search)
-    archive = Archive() if store is None or not parts else store.archive(exclude=exclude)
     built = {}
     for part in parts:
+        archive = _known(store, part, exclude, kind)
         known = None if store is None else _card_of(store, part, archive)
         built[part] = _built(part, _learned(part, archive) if store is None or known is None else store.get_theta(known.digest))
     return _composed(search, built, {})
@@ -123,9 +126,19 @@ def checked_part(part: str) -> str:
     return part
 
 
-def prepared(store: Store, part: str, exclude: Collection[str] = (), note: Say = lambda message: None) -> Card:
-    """The card of the theta that knows all sweeps but those in ``exclude``: one of the store's, or learned and kept now."""
-    archive = store.archive(exclude=exclude)
+def _known(store: Store | None, part: str, exclude: Collection[str], kind: str) -> Archive:
+    """What a part learns from, for a sweep over a task of that kind: the sweeps of the store, and what comes with the package."""
+    own = Archive() if store is None else store.archive(exclude=exclude)
+    return Archive((*own, *shipped.trials_of(kind))) if part == SELECTOR else own
+
+
+def prepared(
+    store: Store, part: str, exclude: Collection[str] = (), note: Say = lambda message: None, *, kind: str = shipped.KIND
+) -> Card:
+    """The card of the theta that knows all sweeps but those in ``exclude``, for tasks of that ``kind``: one of the store's, or
+    learned and kept now.
+    """
+    archive = _known(store, part, exclude, kind)
     known = _card_of(store, part, archive)
     if known is not None:
         return known
@@ -147,7 +160,7 @@ def prepared(store: Store, part: str, exclude: Collection[str] = (), note: Say =
     return replace(card, digest=digest)
 
 
-def refresh(store: Store, search: Mapping[str, Any], trouble: Say) -> None:
+def refresh(store: Store, search: Mapping[str, Any], trouble: Say, kind: str = shipped.KIND) -> None:
     """Learns from the whole store once a sweep has ended, so that the next one begins at once, and deletes thetas that no sweep
     needs. Never fails: it tells ``trouble``. Does nothing in a store that nobody searched with a learned algorithm.
     """
@@ -155,7 +168,7 @@ def refresh(store: Store, search: Mapping[str, Any], trouble: Say) -> None:
         kept = {card.part for card in store.theta_cards()}
         for part in FORMATS:
             if part in parts_of(search) or part in kept:
-                prepared(store, part)
+                prepared(store, part, kind=kind)
         forget(store, time.time())
     except Exception as error:  # noqa: BLE001  the sweep has ended well, and nothing that comes after may spoil that
         trouble(f"Nothing could be learned from this sweep yet: {error}. Try again: metasearch meta learn --store {store.url}")

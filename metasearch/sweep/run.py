@@ -259,7 +259,7 @@ def resume(
 def _learned_from(outcome: Outcome, store: Store, observer: Observer) -> Outcome:
     """The outcome, once the store knows what it teaches. Whoever interrupted a sweep does not want to wait for that."""
     if not outcome.reason.startswith("interrupted"):
-        learned.refresh(store, outcome.history.sweep.search, observer.trouble)
+        learned.refresh(store, outcome.history.sweep.search, observer.trouble, outcome.history.sweep.task.kind)
     return outcome
 
 

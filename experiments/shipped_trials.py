@@ -1,0 +1,56 @@
+"""Makes what a meta-selector knows before anybody's first sweep: random trials on the texts that Python brings along.
+
+    python experiments/shipped_trials.py --store /tmp/shipped
+
+The result, ``metasearch/meta/shipped_trials.json.gz``, is part of the package. Run again with the same store, it goes on where it
+stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from metasearch.meta.shipped import PATH, write
+from metasearch.store.archive import Store
+from metasearch.sweep.file import SweepFile
+from metasearch.sweep.run import launch_or_resume
+
+TASKS = {"comments": 80_000, "ast_dumps": 80_000, "language_reference": 80_000, "stdlib_code": 80_000}
+"""Corpora and the tokens of a trial."""
+
+TRIALS, REPORTS = 24, 10
+SPACE = {
+    "width": {"int": [32, 128], "log": True},
+    "depth": {"int": [1, 2]},
+    "batch_size": {"int": [4, 16], "log": True},
+    "init": "default",
+}
+
+
+def sweep_file(corpus: str, tokens: int, seed: int) -> SweepFile:
+    return SweepFile(
+        name=f"shipped-{corpus.replace('_', '-')}",
+        task={"corpus": f"cpython/{corpus}", "tokenizer": "byte"},
+        space=SPACE,
+        search={"searcher": "random", "scheduler": "fifo"},
+        budget={"trials": TRIALS},
+        trial={"tokens": tokens, "reports": REPORTS},
+        resources={"cpu": 1},
+        seed=seed,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Makes the trials that the package knows from the start.")
+    parser.add_argument("--store", type=Path, required=True, help="folder for the store of the trials")
+    parser.add_argument("--out", type=Path, default=PATH, help="the file to write")
+    asked = parser.parse_args()
+    store = Store(asked.store)
+    for seed, (corpus, tokens) in enumerate(TASKS.items()):
+        launch_or_resume(sweep_file(corpus, tokens, seed), store)
+    write(store.archive(), asked.out)
+
+
+if __name__ == "__main__":
+    main()
