@@ -16,7 +16,7 @@ from metasearch.core.event import Fact
 from metasearch.core.history import History
 from metasearch.core.recording import RecordedTable
 from metasearch.core.sweep import Sweep
-from metasearch.store import query
+from metasearch.store import query, ranking
 from metasearch.store.files import Files, StoreUnavailable, open_files
 from metasearch.store.local import TEMPORARY
 from metasearch.store.log import SegmentLog, read_facts
@@ -71,17 +71,33 @@ class Store:
         """The view ``curves``, of one sweep or of all."""
         return self._view("curves", sweep)
 
-    def best(self, task: str | None = None, by: str = "trial", at: int | None = None, top: int = 10) -> pa.Table:
-        """The ``top`` best of every task (of ``task``: its name or id), by lowest loss. Trials that diverged or failed never win.
+    def best(
+        self,
+        task: str | Sequence[str] | None = None,
+        by: str = "trial",
+        at: int | None = None,
+        top: int = 10,
+        *,
+        at_seconds: float | None = None,
+        max_parameters: int | None = None,
+    ) -> pa.Table:
+        """The ``top`` best of every task, by lowest loss. Trials that diverged or failed never win.
 
-        ``by`` another column of ``trials``: the best trial for each of its values, with the number of trials and their median.
-        ``at``: what counts is the lowest loss at or before that many steps, so that trials of different length compare.
+        ``task``: its name or id, or several, whose order the answer then keeps. ``by`` another column of ``trials``: the best trial
+        for each of its values, with the number of trials and their median. ``at``, ``at_seconds``: what counts is the lowest loss
+        at or before that many steps and seconds of training, so that trials of different length compare. ``max_parameters``: only
+        models that are not larger. ``ranking.rank`` explains ``seeds``, ``mean``, ``noise`` and ``tied_with``.
         """
-        trials = self._of_task(self.trials(), task)
-        if at is None:
-            return query.best_trials(trials, None, by, top)
-        points = self._view("curves", None, ("sweep", "trial", "step", "loss", "seconds"))
-        return query.best_trials(trials, points.filter(pc.less_equal(points["step"], at)), by, top)
+        budget = ranking.Budget(at, at_seconds, max_parameters)
+        trials = self._ranked_by(by)
+        asked = None if task is None else self._asked(trials, [task] if isinstance(task, str) else task)
+        points = self._view("curves", None, ("sweep", "trial", "step", "loss", "seconds")) if budget.on_curve else None
+        leaders = ranking.rank(ranking.within(ranking.able(trials), points, budget), by, top, asked)
+        if asked is not None:
+            leaders.sort(key=lambda leader: asked.index(leader["task_id"]))
+        sweeps = sorted({leader["sweep"] for leader in leaders}) or self.sweeps()[:1]
+        field = None if by == "trial" else trials.schema.field(by)
+        return ranking.told(leaders, union(load_view(self.files, name, "trials") for name in sweeps), field, budget)
 
     def query(self, sql: str) -> pa.Table:
         """The answer to one SELECT over the views ``sweeps``, ``trials``, ``curves``, ``decisions`` and ``tasks``."""
@@ -107,7 +123,7 @@ class Store:
     def task_ids(self, task: str) -> list[str]:
         """The ids of all tasks of that name or id, in order. Raises UserError if none has trials."""
         trials = self._view("trials", None, ("task", "task_id"))
-        return sorted(pc.unique(self._of_task(trials, task)["task_id"]).to_pylist())
+        return self._asked(trials, [task])
 
     def is_running(self, sweep: str) -> bool:
         """Does a driver hold the log of ``sweep``?"""
@@ -185,14 +201,26 @@ class Store:
         ids = sweeps["task_id"].to_pylist()
         return sweeps.take([ids.index(one) for one in dict.fromkeys(ids)])
 
-    def _of_task(self, trials: pa.Table, task: str | None) -> pa.Table:
-        if task is None:
-            return trials
-        found = trials.filter(pc.or_(pc.equal(trials["task"], task), pc.equal(trials["task_id"], task)))
-        if found.num_rows == 0:
-            known = pc.unique(trials["task"]).to_pylist()
-            raise UserError(f'There are no trials of a task "{task}" in the store {self.url}.{did_you_mean(task, known)}')
-        return found
+    def _ranked_by(self, by: str) -> pa.Table:
+        trials = self._view("trials", None)
+        if by not in trials.column_names:
+            raise UserError(f'There is no column "{by}" to compare by.{did_you_mean(by, trials.column_names)}')
+        return trials
+
+    def _of_task(self, trials: pa.Table, task: str) -> pa.Table:
+        return trials.filter(pc.is_in(trials["task_id"], pa.array(self._asked(trials, [task]), pa.string())))
+
+    def _asked(self, trials: pa.Table, tasks: Sequence[str]) -> list[str]:
+        """The ids of ``tasks``, named or given by id, in that order; each must have trials."""
+        known = trials.select(("task", "task_id")).group_by(["task", "task_id"], use_threads=False).aggregate([]).to_pylist()
+        found: list[str] = []
+        for task in tasks:
+            ids = sorted(row["task_id"] for row in known if task in (row["task"], row["task_id"]))
+            if not ids:
+                names = {row["task"] for row in known}
+                raise UserError(f'There are no trials of a task "{task}" in the store {self.url}.{did_you_mean(task, names)}')
+            found += ids
+        return list(dict.fromkeys(found))
 
     def _chosen(self, sweep: str | None) -> list[str]:
         """``sweep``, or all sweeps, of which there must be one."""

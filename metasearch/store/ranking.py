@@ -1,0 +1,184 @@
+"""The best of everything: what may win, what it won by, and whether that is more than the noise between seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from metasearch.core.config import STRATEGY
+from metasearch.core.errors import UserError
+from metasearch.store.noise import Noise
+from metasearch.store.query import ask
+from metasearch.store.rows import NEVER_WIN
+
+RANKED = ("sweep", "trial", "task", "task_id", "strategy", *STRATEGY, "loss", "step", "seed", "parent", "config_id")
+"""The columns of ``trials`` that ranking needs, unless it is by another one."""
+
+SHOWN = (
+    *("task", "task_id", "sweep", "trial", "strategy", "loss", "step", "seconds"),
+    *("parameters", "state", "seed", "config", "config_id"),
+)
+"""What is told of a winner, before what the ranking itself found."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a trial may have had: its loss is the lowest that it reported within. None is no limit.
+
+    ``steps`` are in the task's unit, tokens for language models. A trial whose ``parameters`` are unknown is not within a limit.
+    """
+
+    steps: int | None = None
+    seconds: float | None = None
+    parameters: int | None = None
+
+    @property
+    def on_curve(self) -> bool:
+        return self.steps is not None or self.seconds is not None
+
+
+def able(trials: pa.Table) -> pa.Table:
+    """The trials that may win: those with a finite loss that neither diverged nor failed."""
+    lost = pc.is_in(trials["state"], pa.array(NEVER_WIN))
+    return trials.filter(pc.and_(pc.is_valid(trials["loss"]), pc.invert(lost)))
+
+
+def within(trials: pa.Table, curves: pa.Table | None, budget: Budget) -> pa.Table:
+    """``trials`` as they were at ``budget``, without those that had no loss then. ``curves``: their points if it limits those."""
+    if budget.parameters is not None:
+        trials = trials.filter(pc.fill_null(pc.less_equal(trials["parameters"], budget.parameters), False))
+    if curves is None:
+        return trials
+    for name, most in (("step", budget.steps), ("seconds", budget.seconds)):
+        if most is not None:
+            curves = curves.filter(pc.less_equal(curves[name], most))
+    return ask(_WITHIN, {"given_trials": trials, "given_curves": curves})
+
+
+_WITHIN = """
+    SELECT t.* REPLACE (c.loss AS loss, c.best_step AS best_step, c.step AS step, c.seconds AS seconds)
+    FROM given_trials AS t JOIN (
+        SELECT sweep, trial, min(loss) AS loss, arg_min(step, loss) AS best_step, arg_min(seconds, loss) AS seconds,
+            max(step) AS step
+        FROM given_curves WHERE isfinite(loss) GROUP BY ALL
+    ) AS c USING (sweep, trial)"""
+
+
+def rank(rows: pa.Table, by: str, top: int, task_ids: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """The ``top`` best of every task, or of those in ``task_ids``, by lowest loss: of ``rows``, trials that may win, or with ``by``
+    the best of each value.
+
+    ``seeds`` is how many trials of that config with seeds of their own were trained as long, ``mean`` their mean loss, ``noise``
+    their standard deviation: if there is but one, that of the task's other configs, else that of all tasks in proportion to the
+    loss. ``tied_with`` names the first of the task where the difference of the means lies within the noise.
+    """
+    if top < 1:
+        raise UserError(f"top must be at least 1, found {top}.")
+    if rows.num_rows == 0:
+        return []
+    if "repeated" not in rows.column_names:
+        rows = rows.append_column("repeated", pa.repeat(pa.scalar(True), rows.num_rows))
+    bar = f"list_max(min(loss, {top}))" if top <= _MOST_IN_LISTS else "max(loss)"
+    ranking = _BY_TRIAL if by == "trial" else _BY_COLUMN
+    chosen = "given" if task_ids is None else "(SELECT * FROM given WHERE task_id IN (SELECT task_id FROM asked))"
+    sql = _REPLICATES + ranking.format(by=by.replace('"', '""'), top=top, bar=bar, chosen=chosen) + _WITH_FIGURES
+    asked = pa.table({"task_id": pa.array(task_ids or (), pa.string())})
+    return _judged(ask(sql, {"given": rows, "asked": asked}).to_pylist())
+
+
+_MOST_IN_LISTS = 1000
+_REPLICATES = """
+    WITH runs AS (
+        SELECT task_id, config_id, step, seed, min(loss) AS loss FROM given WHERE repeated AND parent IS NULL GROUP BY ALL
+    ), groups AS (
+        SELECT task_id, config_id, step, count(*) AS seeds, avg(loss) AS mean, var_samp(loss) AS variance
+        FROM runs GROUP BY ALL HAVING seeds > 1
+    ), noise AS (
+        SELECT task_id, sum(seeds - 1)::BIGINT AS freedom, sum((seeds - 1) * variance) AS squares,
+            sum((seeds - 1) * variance / nullif(mean * mean, 0)) AS relative_squares
+        FROM groups GROUP BY task_id
+    ), """
+_BY_TRIAL = """
+    bars AS (SELECT task_id, {bar} AS bar FROM {chosen} GROUP BY task_id),
+    leaders AS (
+        SELECT given.*, row_number() OVER (PARTITION BY task_id ORDER BY loss, sweep, trial) AS rank
+        FROM given JOIN bars USING (task_id) WHERE loss <= bar QUALIFY rank <= {top}
+    )"""
+_BY_COLUMN = """
+    sets AS (
+        SELECT task_id, "{by}", count(*) AS trials, median(loss) AS median_loss, min(loss) AS bar FROM {chosen} GROUP BY ALL
+    ), firsts AS (
+        SELECT given.*, trials, median_loss
+        FROM given JOIN sets ON given.task_id = sets.task_id AND given."{by}" IS NOT DISTINCT FROM sets."{by}" AND loss = bar
+        QUALIFY row_number() OVER (PARTITION BY given.task_id, given."{by}" ORDER BY sweep, trial) = 1
+    ), leaders AS (
+        SELECT *, row_number() OVER (PARTITION BY task_id ORDER BY loss, sweep, trial) AS rank FROM firsts QUALIFY rank <= {top}
+    )"""
+_WITH_FIGURES = """
+    SELECT leaders.*, coalesce(g.seeds, 1) AS seeds, coalesce(g.mean, loss) AS mean, g.variance, n.freedom, n.squares,
+        (SELECT sum(freedom)::BIGINT FROM noise) AS all_freedom, (SELECT sum(relative_squares) FROM noise) AS relative_squares
+    FROM leaders LEFT JOIN noise AS n ON leaders.task_id = n.task_id
+    LEFT JOIN groups AS g ON leaders.task_id = g.task_id AND leaders.config_id = g.config_id AND leaders.step = g.step
+        AND leaders.parent IS NULL
+    ORDER BY leaders.task, leaders.task_id, rank"""
+
+
+def _judged(leaders: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Each leader with its noise and what it is tied with, in the place of what these are made of."""
+    firsts: dict[str, Mapping[str, Any]] = {}
+    judged = []
+    for leader in leaders:
+        first = firsts.setdefault(leader["task_id"], leader)
+        noise = _noise(leader)
+        ties = noise is not None and noise.ties(first["mean"], first["seeds"], leader["mean"], leader["seeds"])
+        own = None if leader["variance"] is None else leader["variance"] ** 0.5
+        told = {name: value for name, value in leader.items() if name not in _INGREDIENTS}
+        told["noise"] = own if own is not None else noise.deviation if noise is not None else None
+        told["tied_with"] = f"{first['sweep']}/{first['trial']}" if ties and leader is not first else None
+        judged.append(told)
+    return judged
+
+
+_INGREDIENTS = ("repeated", "variance", "freedom", "squares", "all_freedom", "relative_squares")
+
+
+def _noise(leader: Mapping[str, Any]) -> Noise | None:
+    """Pooled over the task's configs; where none of them has two seeds, over those of all tasks, as a share of the loss."""
+    if leader["freedom"]:
+        return Noise((leader["squares"] / leader["freedom"]) ** 0.5, int(leader["freedom"]))
+    if leader["all_freedom"] and leader["relative_squares"] is not None:
+        share = (leader["relative_squares"] / leader["all_freedom"]) ** 0.5
+        return Noise(share * abs(leader["mean"]), int(leader["all_freedom"]))
+    return None
+
+
+def told(leaders: Sequence[Mapping[str, Any]], trials: pa.Table, by: pa.Field | None, budget: Budget) -> pa.Table:
+    """The answer: what ``trials`` (the view, at least of the leaders' sweeps) tells of each leader, and how it stands.
+
+    ``by``: the column that was ranked by, which comes first; None if it was by trial.
+    """
+    compared, standing = ([], _STANDING) if by is None else ([by], (*_OF_A_SET, *_STANDING))
+    fields = [trials.schema.field(name) for name in SHOWN if by is None or name != by.name]
+    row_of = {key: row for row, key in enumerate(zip(trials["sweep"].to_pylist(), trials["trial"].to_pylist(), strict=True))}
+    places = pa.array([row_of[leader["sweep"], leader["trial"]] for leader in leaders], pa.int64())
+    rows = []
+    for leader, trial in zip(leaders, trials.select([*SHOWN, "best_step"]).take(places).to_pylist(), strict=True):
+        reached = {"step": trial["best_step"]}
+        if budget.on_curve:
+            reached = {"loss": leader["loss"], "step": leader["best_step"], "seconds": leader["seconds"]}
+        rows.append({**trial, **{field.name: leader[field.name] for field in (*compared, *standing)}, **reached})
+    return pa.Table.from_pylist(rows, schema=pa.schema([*compared, *fields, *standing]))
+
+
+_OF_A_SET = (pa.field("trials", pa.int64()), pa.field("median_loss", pa.float64()))
+_STANDING = (
+    pa.field("rank", pa.int64()),
+    pa.field("seeds", pa.int64()),
+    pa.field("mean", pa.float64()),
+    pa.field("noise", pa.float64()),
+    pa.field("tied_with", pa.string()),
+)
