@@ -1,15 +1,19 @@
-"""Commands that ask the store: best, query."""
+"""Commands that ask the store: best, compare, query."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from metasearch.cli.options import JsonOption, StoreOption, existing, write_whole
+from metasearch.cli.options import JsonOption, StoreOption, answer, existing, sweep_names, write_whole
 from metasearch.core.errors import UserError
+
+if TYPE_CHECKING:
+    from metasearch.report.comparison import Comparison
 
 BINARY = ("parquet", "arrow")
 
@@ -19,7 +23,7 @@ NEAREST = 3
 
 def register(app: typer.Typer) -> None:
     """Puts the commands of this file among those of ``app``."""
-    for command in (best, query):
+    for command in (best, compare, query):
         app.command()(command)
 
 
@@ -58,6 +62,58 @@ def _distances(store: Any, task: str | None, like: str | None) -> dict[str, floa
     from metasearch.sweep.similar import similar_tasks
 
     return {similar.task_id: similar.distance for similar in similar_tasks(store, like)[:NEAREST]}
+
+
+SweepArgument = Annotated[str, typer.Argument(help="Name of a sweep.", autocompletion=sweep_names)]
+
+
+def compare(one: SweepArgument, other: SweepArgument, store: StoreOption = "./store", as_json: JsonOption = False) -> None:
+    """Two sweeps of one task side by side: the best after equal budgets, what each took, and how the winners differ."""
+    from metasearch.report import comparison
+
+    found = comparison.compare(existing(store), one, other)
+    answer(vars(found), _comparison_lines(found), as_json)
+
+
+def _comparison_lines(found: Comparison) -> list[str]:
+    from metasearch.cli.screen import clock, count
+    from metasearch.cli.tables import cell
+
+    names = [sweep["sweep"] for sweep in found.sweeps]
+    width = max(12, *map(len, names))
+
+    def row(head: str, values: Iterable[Any]) -> str:
+        return f"{head:<24}" + "".join(f"  {cell(value):<{width}}" for value in values).rstrip()
+
+    lines = [f"{found.task}: {found.metric}, lower is better", row("", names)]
+    lines += [row(head, [sweep[head] for sweep in found.sweeps]) for head in ("searcher", "trials", "loss", "seeds", "strategy")]
+    lines += [row(f"{found.unit} spent", [count(sweep["steps"]) for sweep in found.sweeps])]
+    lines += [row("time", [clock(sweep["seconds"]) for sweep in found.sweeps]), "best so far after"]
+    for budget in found.budgets:
+        at = f"{count(budget['steps'])} {found.unit}" if "steps" in budget else clock(budget["seconds"])
+        lines.append(row(f"  {at}", [budget[name] for name in names]))
+    lines += [_reaching(name, other, found) for name, other in (names, reversed(names))]
+    lines += ["the winners differ in"] * bool(found.differing)
+    lines += [row(f"  {name}", values) for name, values in found.differing.items()]
+    return [*lines, _verdict(found)]
+
+
+def _reaching(name: str, other: str, found: Comparison) -> str:
+    from metasearch.cli.screen import clock, count
+
+    spent = found.to_reach[name]
+    if spent is None:
+        return f"{name} never was where {other} ended"
+    return f"{name} was where {other} ended after {count(spent['steps'])} {found.unit}, {clock(spent['seconds'])}"
+
+
+def _verdict(found: Comparison) -> str:
+    if found.difference is None:
+        return "neither has a winner" if found.better is None else f"only {found.better} has a winner"
+    lower = f"{found.better} is lower by {found.difference:.4g}"
+    if found.tied is None:
+        return f"{lower}; no config of the store has two seeds, so the noise between seeds is unknown"
+    return f"{lower}; " + ("tied" if found.tied else "more than chance") + f", with a noise of {found.noise:.4g} between seeds"
 
 
 def query(

@@ -80,24 +80,27 @@ class Store:
         *,
         at_seconds: float | None = None,
         max_parameters: int | None = None,
+        sweeps: Sequence[str] | None = None,
     ) -> pa.Table:
         """The ``top`` best of every task, by lowest loss. Trials that diverged or failed never win.
 
-        ``task``: its name or id, or several, whose order the answer then keeps. ``by`` another column of ``trials``: the best trial
-        for each of its values, with the number of trials and their median. ``at``, ``at_seconds``: what counts is the lowest loss
-        at or before that many steps and seconds of training, so that trials of different length compare. ``max_parameters``: only
-        models that are not larger. ``ranking.rank`` explains ``seeds``, ``mean``, ``noise`` and ``tied_with``.
+        ``task``: its name or id, or several, whose order the answer then keeps. ``sweeps``: only trials of these are named. ``by``
+        another column of ``trials``: the best trial for each of its values, with the number of trials and their median. ``at``,
+        ``at_seconds``: what counts is the lowest loss at or before that many steps and seconds of training, so that trials of
+        different length compare. ``max_parameters``: only models that are not larger. ``ranking.rank`` explains what stands behind
+        each figure: ``seeds``, ``mean``, ``noise`` and ``tied_with``.
         """
         budget = ranking.Budget(at, at_seconds, max_parameters)
         trials = self._ranked_by(by)
         asked = None if task is None else self._asked(trials, [task] if isinstance(task, str) else task)
         points = self._view("curves", None, ("sweep", "trial", "step", "loss", "seconds")) if budget.on_curve else None
-        leaders = ranking.rank(ranking.within(ranking.able(trials), points, budget), by, top, asked)
+        only = {name: values for name, values in (("task_id", asked), ("sweep", sweeps)) if values is not None}
+        leaders = ranking.rank(ranking.within(ranking.able(trials), points, budget), by, top, only)
         if asked is not None:
             leaders.sort(key=lambda leader: asked.index(leader["task_id"]))
-        sweeps = sorted({leader["sweep"] for leader in leaders}) or self.sweeps()[:1]
+        winning = sorted({leader["sweep"] for leader in leaders}) or self.sweeps()[:1]
         field = None if by == "trial" else trials.schema.field(by)
-        return ranking.told(leaders, union(load_view(self.files, name, "trials") for name in sweeps), field, budget)
+        return ranking.told(leaders, union(load_view(self.files, name, "trials") for name in winning), field, budget)
 
     def query(self, sql: str) -> pa.Table:
         """The answer to one SELECT over the views ``sweeps``, ``trials``, ``curves``, ``decisions`` and ``tasks``."""

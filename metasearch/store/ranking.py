@@ -68,10 +68,10 @@ _WITHIN = """
     ) AS c USING (sweep, trial)"""
 
 
-def rank(rows: pa.Table, by: str, top: int, task_ids: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """The ``top`` best of every task, or of those in ``task_ids``, by lowest loss: of ``rows``, trials that may win, or with ``by``
-    the best of each value.
+def rank(rows: pa.Table, by: str, top: int, only: Mapping[str, Sequence[str]] | None = None) -> list[dict[str, Any]]:
+    """The ``top`` best of every task, by lowest loss: of ``rows``, trials that may win, or with ``by`` the best of each value.
 
+    ``only``: by column, the values that may be named; the noise is that of all rows nevertheless.
     ``seeds`` is how many trials of that config with seeds of their own were trained as long, ``mean`` their mean loss, ``noise``
     their standard deviation: if there is but one, that of the task's other configs, else that of all tasks in proportion to the
     loss. ``tied_with`` names the first of the task where the difference of the means lies within the noise.
@@ -84,10 +84,11 @@ def rank(rows: pa.Table, by: str, top: int, task_ids: Sequence[str] | None = Non
         rows = rows.append_column("repeated", pa.repeat(pa.scalar(True), rows.num_rows))
     bar = f"list_max(min(loss, {top}))" if top <= _MOST_IN_LISTS else "max(loss)"
     ranking = _BY_TRIAL if by == "trial" else _BY_COLUMN
-    chosen = "given" if task_ids is None else "(SELECT * FROM given WHERE task_id IN (SELECT task_id FROM asked))"
+    asked = {f"only_{name}": pa.table({name: pa.array(values, pa.string())}) for name, values in (only or {}).items()}
+    conditions = [f"{name} IN (SELECT {name} FROM only_{name})" for name in only or ()]
+    chosen = f"(SELECT * FROM given WHERE {' AND '.join(conditions)})" if conditions else "given"
     sql = _REPLICATES + ranking.format(by=by.replace('"', '""'), top=top, bar=bar, chosen=chosen) + _WITH_FIGURES
-    asked = pa.table({"task_id": pa.array(task_ids or (), pa.string())})
-    return _judged(ask(sql, {"given": rows, "asked": asked}).to_pylist())
+    return _judged(ask(sql, {"given": rows, **asked}).to_pylist())
 
 
 _MOST_IN_LISTS = 1000
@@ -106,15 +107,16 @@ _BY_TRIAL = """
     bars AS (SELECT task_id, {bar} AS bar FROM {chosen} GROUP BY task_id),
     leaders AS (
         SELECT given.*, row_number() OVER (PARTITION BY task_id ORDER BY loss, sweep, trial) AS rank
-        FROM given JOIN bars USING (task_id) WHERE loss <= bar QUALIFY rank <= {top}
+        FROM {chosen} AS given JOIN bars USING (task_id) WHERE loss <= bar QUALIFY rank <= {top}
     )"""
 _BY_COLUMN = """
     sets AS (
-        SELECT task_id, "{by}", count(*) AS trials, median(loss) AS median_loss, min(loss) AS bar FROM {chosen} GROUP BY ALL
+        SELECT task_id AS of_task, "{by}" AS compared, count(*) AS trials, median(loss) AS median_loss, min(loss) AS bar
+        FROM {chosen} GROUP BY ALL
     ), firsts AS (
         SELECT given.*, trials, median_loss
-        FROM given JOIN sets ON given.task_id = sets.task_id AND given."{by}" IS NOT DISTINCT FROM sets."{by}" AND loss = bar
-        QUALIFY row_number() OVER (PARTITION BY given.task_id, given."{by}" ORDER BY sweep, trial) = 1
+        FROM {chosen} AS given JOIN sets ON task_id = of_task AND given."{by}" IS NOT DISTINCT FROM compared AND loss = bar
+        QUALIFY row_number() OVER (PARTITION BY task_id, compared ORDER BY sweep, trial) = 1
     ), leaders AS (
         SELECT *, row_number() OVER (PARTITION BY task_id ORDER BY loss, sweep, trial) AS rank FROM firsts QUALIFY rank <= {top}
     )"""

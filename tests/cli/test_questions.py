@@ -76,3 +76,11 @@ def test_a_faulty_question_writes_nothing(
     with pytest.raises(UserError, match=message):
         run("query", *arguments, "--store", store)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_compare_prints_both_and_a_verdict(store: str) -> None:
+    write(Store(store), "three", sweep_of("three", TEXT, ("lstm", 7, [1.95])))
+    lines = run("compare", "one", "three", "--store", store).stdout.splitlines()
+    assert lines[1].split() == ["one", "three"]
+    assert lines[-1].startswith("one is lower by 0.05; tied, with a noise of ")
+    assert json.loads(run("compare", "one", "three", "--store", store, "--json").stdout)["tied"] is True

@@ -10,6 +10,7 @@ import pytest
 from metasearch.core.config import Config
 from metasearch.core.errors import UserError
 from metasearch.core.event import Action, Closed, Fact, Judged, Opened, Proposed, Reported, TrialId
+from metasearch.core.history import DIVERGED
 from metasearch.core.space import Space
 from metasearch.core.sweep import Sweep
 from metasearch.core.task import Task
@@ -31,7 +32,8 @@ def sweep_of(name: str, task: Task, *trials: tuple[str, int, list[float]], param
         facts.append(Proposed(200.0, number, Config({"model": model}), seed, "random"))
         for point, loss in enumerate(losses, start=1):
             facts.append(Reported(200.0 + point, number, 0, 10 * point, loss, 10.0 * point, {"parameters": parameters}))
-            facts.append(Judged(200.0 + point, number, 10 * point, Action.STOP if point == len(losses) else Action.CONTINUE))
+            action, reason = Action.STOP if point == len(losses) else Action.CONTINUE, "" if math.isfinite(loss) else DIVERGED
+            facts.append(Judged(200.0 + point, number, 10 * point, action, reason))
     return [*facts, Closed(400.0, "done")]
 
 
