@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from metasearch.cli import asking, cluster, handover, imports, meta, questions, reporting
+from metasearch.cli import asking, cluster, handover, imports, meta, questions, reporting, stores
 from metasearch.cli.driving import drive
 from metasearch.cli.options import (
     AddressOption,
@@ -34,6 +34,7 @@ app = typer.Typer(
 
 app.add_typer(meta.app, name="meta")
 app.add_typer(cluster.app, name="cluster")
+app.add_typer(stores.app, name="store")
 app.command("ask")(asking.ask)
 app.command("tell")(asking.tell)
 app.command("import")(imports.import_)

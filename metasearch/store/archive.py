@@ -17,6 +17,9 @@ from metasearch.core.history import History
 from metasearch.core.recording import RecordedTable
 from metasearch.core.sweep import Sweep
 from metasearch.store import query, ranking
+from metasearch.store.checking import Finding, check
+from metasearch.store.compacted import compact, load_ranking, trials_of
+from metasearch.store.compacted import load as load_compacted
 from metasearch.store.files import Files, StoreUnavailable, open_files
 from metasearch.store.local import TEMPORARY
 from metasearch.store.log import SegmentLog, read_facts
@@ -43,9 +46,9 @@ class Store:
         """Opens the same store from anywhere."""
         return self.files.url
 
-    def sweeps(self) -> list[str]:
-        """The names of all sweeps that hold facts, sorted."""
-        return [name for name in self.files.names("sweeps") if list_segments(self.files, name)]
+    def sweeps(self, known: Collection[str] = ()) -> list[str]:
+        """The names of all sweeps that hold facts, sorted. ``known``: those for which this need not be looked up."""
+        return [name for name in self.files.names("sweeps") if name in known or list_segments(self.files, name)]
 
     def latest(self) -> str:
         """The sweep in which something happened last."""
@@ -91,16 +94,16 @@ class Store:
         each figure: ``seeds``, ``mean``, ``noise`` and ``tied_with``.
         """
         budget = ranking.Budget(at, at_seconds, max_parameters)
-        trials = self._ranked_by(by)
-        asked = None if task is None else self._asked(trials, [task] if isinstance(task, str) else task)
+        trials = self._ranked(by, budget)
+        asked = None if task is None else self._asked_of(trials, [task] if isinstance(task, str) else task)
         points = self._view("curves", None, ("sweep", "trial", "step", "loss", "seconds")) if budget.on_curve else None
         only = {name: values for name, values in (("task_id", asked), ("sweep", sweeps)) if values is not None}
-        leaders = ranking.rank(ranking.within(ranking.able(trials), points, budget), by, top, only)
+        leaders = ranking.rank(ranking.within(trials, points, budget), by, top, only)
         if asked is not None:
             leaders.sort(key=lambda leader: asked.index(leader["task_id"]))
-        winning = sorted({leader["sweep"] for leader in leaders}) or self.sweeps()[:1]
+        winning = {(leader["sweep"], leader["trial"]) for leader in leaders} or {(self._chosen(None)[0], 0)}
         field = None if by == "trial" else trials.schema.field(by)
-        return ranking.told(leaders, union(load_view(self.files, name, "trials") for name in winning), field, budget)
+        return ranking.told(leaders, trials_of(self.files, winning), field, budget)
 
     def query(self, sql: str) -> pa.Table:
         """The answer to one SELECT over the views ``sweeps``, ``trials``, ``curves``, ``decisions`` and ``tasks``."""
@@ -127,6 +130,25 @@ class Store:
         """The ids of all tasks of that name or id, in order. Raises UserError if none has trials."""
         trials = self._view("trials", None, ("task", "task_id"))
         return self._asked(trials, [task])
+
+    def compact(self) -> tuple[list[str], list[str]]:
+        """Makes few files of the many of all sweeps that no driver has; which these are, and what of their logs was set aside."""
+        return compact(self.files, self._chosen(None))
+
+    def check(self) -> Iterator[Finding]:
+        """Every torn, missing or foreign file, with the remedy. Changes nothing."""
+        return check(self.files)
+
+    def upgrade(self) -> dict[str, int]:
+        """Writes the logs of all sweeps in the current schema version; how many files of each had an older one.
+
+        Raises UserError if one is running.
+        """
+        upgraded = {}
+        for sweep in self._chosen(None):
+            with self.open_log(sweep) as log:
+                upgraded[sweep] = log.upgrade()
+        return upgraded
 
     def is_running(self, sweep: str) -> bool:
         """Does a driver hold the log of ``sweep``?"""
@@ -190,7 +212,11 @@ class Store:
         return max((fact.time for fact in self._facts(sweep, newest.first)), default=0.0)
 
     def _view(self, view: str, sweep: str | None, columns: Sequence[str] | None = None) -> pa.Table:
-        table = union(load_view(self.files, name, view, columns) for name in self._chosen(sweep))
+        compacted = load_compacted(self.files, view, columns) if sweep is None else None
+        known = frozenset() if compacted is None else compacted.sweeps
+        others = [name for name in self._chosen(sweep, known) if name not in known]
+        tables = [] if compacted is None or not known else [compacted.rows]
+        table = union([*tables, *(load_view(self.files, name, view, columns) for name in others)])
         return self._with_drivers(table) if view == "sweeps" else table
 
     def _with_drivers(self, sweeps: pa.Table) -> pa.Table:
@@ -204,14 +230,26 @@ class Store:
         ids = sweeps["task_id"].to_pylist()
         return sweeps.take([ids.index(one) for one in dict.fromkeys(ids)])
 
-    def _ranked_by(self, by: str) -> pa.Table:
+    def _ranked(self, by: str, budget: ranking.Budget) -> pa.Table:
+        """The trials that may win, with the columns that ranking by ``by`` needs."""
+        if by in ranking.RANKED and budget == ranking.Budget():
+            compacted = load_ranking(self.files)
+            if compacted is not None:
+                return compacted
         trials = self._view("trials", None)
         if by not in trials.column_names:
             raise UserError(f'There is no column "{by}" to compare by.{did_you_mean(by, trials.column_names)}')
-        return trials
+        return ranking.able(trials)
 
     def _of_task(self, trials: pa.Table, task: str) -> pa.Table:
         return trials.filter(pc.is_in(trials["task_id"], pa.array(self._asked(trials, [task]), pa.string())))
+
+    def _asked_of(self, trials: pa.Table, tasks: Sequence[str]) -> list[str]:
+        """As ``_asked``, where ``trials`` lack those that may not win: a task may have only such."""
+        try:
+            return self._asked(trials, tasks)
+        except UserError:
+            return self._asked(self._view("trials", None, ("task", "task_id")), tasks)
 
     def _asked(self, trials: pa.Table, tasks: Sequence[str]) -> list[str]:
         """The ids of ``tasks``, named or given by id, in that order; each must have trials."""
@@ -225,16 +263,16 @@ class Store:
             found += ids
         return list(dict.fromkeys(found))
 
-    def _chosen(self, sweep: str | None) -> list[str]:
-        """``sweep``, or all sweeps, of which there must be one."""
+    def _chosen(self, sweep: str | None, known: Collection[str] = ()) -> list[str]:
+        """``sweep``, or all sweeps, of which there must be one. ``known``: those that are there for sure."""
         if sweep is not None and list_segments(self.files, checked_name("sweep", sweep)):
             return [sweep]
-        known = self.sweeps()
-        if not known:
+        there = self.sweeps(known)
+        if not there:
             raise StoreUnavailable(f"There are no sweeps at {self.url}. Launch one with --store {self.url}, or name another store.")
         if sweep is not None:
-            raise UserError(f'There is no sweep "{sweep}" in the store {self.url}.{did_you_mean(sweep, known)}')
-        return known
+            raise UserError(f'There is no sweep "{sweep}" in the store {self.url}.{did_you_mean(sweep, there)}')
+        return there
 
 
 def _stop_path(sweep: str) -> str:

@@ -18,11 +18,17 @@ from metasearch.store.rows import NEVER_WIN
 RANKED = ("sweep", "trial", "task", "task_id", "strategy", *STRATEGY, "loss", "step", "seed", "parent", "config_id")
 """The columns of ``trials`` that ranking needs, unless it is by another one."""
 
+TEXTS = ("sweep", "task", "task_id", "strategy", *STRATEGY)
+"""Of these, the columns with few different values."""
+
 SHOWN = (
     *("task", "task_id", "sweep", "trial", "strategy", "loss", "step", "seconds"),
     *("parameters", "state", "seed", "config", "config_id"),
 )
 """What is told of a winner, before what the ranking itself found."""
+
+TOLD = (*SHOWN, "best_step")
+"""The columns of ``trials`` that it is told from."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +165,7 @@ def _noise(leader: Mapping[str, Any]) -> Noise | None:
 
 
 def told(leaders: Sequence[Mapping[str, Any]], trials: pa.Table, by: pa.Field | None, budget: Budget) -> pa.Table:
-    """The answer: what ``trials`` (the view, at least of the leaders' sweeps) tells of each leader, and how it stands.
+    """The answer: what ``trials`` (of the view, ``TOLD`` of at least the leaders) tells of each leader, and how it stands.
 
     ``by``: the column that was ranked by, which comes first; None if it was by trial.
     """
@@ -168,7 +174,7 @@ def told(leaders: Sequence[Mapping[str, Any]], trials: pa.Table, by: pa.Field | 
     row_of = {key: row for row, key in enumerate(zip(trials["sweep"].to_pylist(), trials["trial"].to_pylist(), strict=True))}
     places = pa.array([row_of[leader["sweep"], leader["trial"]] for leader in leaders], pa.int64())
     rows = []
-    for leader, trial in zip(leaders, trials.select([*SHOWN, "best_step"]).take(places).to_pylist(), strict=True):
+    for leader, trial in zip(leaders, trials.select(TOLD).take(places).to_pylist(), strict=True):
         reached = {"step": trial["best_step"]}
         if budget.on_curve:
             reached = {"loss": leader["loss"], "step": leader["best_step"], "seconds": leader["seconds"]}

@@ -84,3 +84,14 @@ def test_compare_prints_both_and_a_verdict(store: str) -> None:
     assert lines[1].split() == ["one", "three"]
     assert lines[-1].startswith("one is lower by 0.05; tied, with a noise of ")
     assert json.loads(run("compare", "one", "three", "--store", store, "--json").stdout)["tied"] is True
+
+
+def test_the_store_is_checked_compacted_merged_and_upgraded(store: str, tmp_path: Path) -> None:
+    copy = str(tmp_path / "copy")
+    assert "sweeps were copied" in run("store", "merge", store, "--store", copy).stdout
+    assert json.loads(run("store", "compact", "--store", copy, "--json").stdout)["left_out"] == []
+    assert "nothing to do" in run("store", "upgrade", "--store", copy).stdout
+    assert "0 faults" in run("store", "check", "--store", copy).stdout
+    (Path(copy) / "mine.txt").touch()
+    done = CliRunner().invoke(app, ["store", "check", "--store", copy])
+    assert done.exit_code == 1 and "mine.txt: metasearch did not write it" in done.stdout
