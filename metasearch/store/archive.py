@@ -18,7 +18,7 @@ from metasearch.core.recording import RecordedTable
 from metasearch.core.sweep import Sweep
 from metasearch.store import query, ranking
 from metasearch.store.checking import Finding, check
-from metasearch.store.compacted import compact, load_ranking, trials_of
+from metasearch.store.compacted import Ranking, compact, load_ranking, trials_of
 from metasearch.store.compacted import load as load_compacted
 from metasearch.store.files import Files, StoreUnavailable, open_files
 from metasearch.store.local import TEMPORARY
@@ -94,11 +94,13 @@ class Store:
         each figure: ``seeds``, ``mean``, ``noise`` and ``tied_with``.
         """
         budget = ranking.Budget(at, at_seconds, max_parameters)
-        trials = self._ranked(by, budget)
-        asked = None if task is None else self._asked_of(trials, [task] if isinstance(task, str) else task)
+        tasks = [task] if isinstance(task, str) else task
+        found = self._ranking(tasks, by, top, budget) if sweeps is None else Ranking(self._able(by), None)
+        trials = found.rows
+        asked = None if tasks is None else self._asked_of(trials, tasks)
         points = self._view("curves", None, ("sweep", "trial", "step", "loss", "seconds")) if budget.on_curve else None
         only = {name: values for name, values in (("task_id", asked), ("sweep", sweeps)) if values is not None}
-        leaders = ranking.rank(ranking.within(trials, points, budget), by, top, only)
+        leaders = ranking.rank(ranking.within(trials, points, budget), by, top, only, found.noise)
         if asked is not None:
             leaders.sort(key=lambda leader: asked.index(leader["task_id"]))
         winning = {(leader["sweep"], leader["trial"]) for leader in leaders} or {(self._chosen(None)[0], 0)}
@@ -230,12 +232,15 @@ class Store:
         ids = sweeps["task_id"].to_pylist()
         return sweeps.take([ids.index(one) for one in dict.fromkeys(ids)])
 
-    def _ranked(self, by: str, budget: ranking.Budget) -> pa.Table:
+    def _ranking(self, tasks: Sequence[str] | None, by: str, top: int, budget: ranking.Budget) -> Ranking:
         """The trials that may win, with the columns that ranking by ``by`` needs."""
-        if by in ranking.RANKED and budget == ranking.Budget():
-            compacted = load_ranking(self.files)
+        if by in ranking.RANKED and budget == ranking.Budget() and top > 0:
+            compacted = load_ranking(self.files, tasks, by, top)
             if compacted is not None:
                 return compacted
+        return Ranking(self._able(by), None)
+
+    def _able(self, by: str) -> pa.Table:
         trials = self._view("trials", None)
         if by not in trials.column_names:
             raise UserError(f'There is no column "{by}" to compare by.{did_you_mean(by, trials.column_names)}')

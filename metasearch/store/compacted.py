@@ -11,8 +11,9 @@ Each file replaces its predecessor at once; a compaction that is killed leaves t
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,6 +31,39 @@ VIEWS = (*KEPT, RANKING, LEADERS)
 
 _LEADERS_OF_A_TASK = 100
 _ROWS_AT_ONCE = 1 << 17
+_ROWS_OF_A_GROUP = 1 << 14
+
+
+@dataclass(frozen=True)
+class _File:
+    """A compacted file, the sweeps for which it speaks still, and those for which it does no more."""
+
+    content: bytes
+    stamps: Mapping[str, str]
+    sweeps: frozenset[str]
+    outdated: frozenset[str]
+
+    @staticmethod
+    def of(files: Files, view: str) -> _File | None:
+        """None if there is no sound one."""
+        found = changes.marks(files)
+        there = set(files.names("sweeps"))
+        try:
+            content = files.read(path_of(view))
+            stamps = stamps_of(content)
+        except (FileNotFoundError, BrokenSeal):
+            return None
+        if stamps.get("metasearch.views") != VERSION_OF_VIEWS:
+            return None
+        sweeps = frozenset(json.loads(stamps["metasearch.sweeps"]))
+        outdated = sweeps & (changes.marked(found - set(json.loads(stamps["metasearch.marks"]))) | (sweeps - there))
+        return _File(content, stamps, sweeps - outdated, outdated)
+
+    def current(self, rows: pa.Table) -> pa.Table:
+        """Those rows for which it speaks still."""
+        if not self.outdated:
+            return rows
+        return rows.filter(pc.invert(pc.is_in(rows["sweep"].cast(pa.string()), pa.array(sorted(self.outdated), pa.string()))))
 
 
 @dataclass(frozen=True)
@@ -40,44 +74,76 @@ class Compacted:
     sweeps: frozenset[str]
 
 
+@dataclass(frozen=True)
+class Ranking:
+    """The trials that may win, as ``ranking.rank`` takes them, or as many of them as matter, and then the noise of every task."""
+
+    rows: pa.Table
+    noise: pa.Table | None
+
+
 def path_of(view: str) -> str:
     return f"{changes.FOLDER}/{view}.parquet"
 
 
 def load(files: Files, view: str, columns: Sequence[str] | None = None) -> Compacted | None:
-    """One of ``VIEWS``, ``RANKING`` with its texts as dictionaries; None if there is no sound file of it."""
-    found = changes.marks(files)
-    there = set(files.names("sweeps"))
-    try:
-        content = files.read(path_of(view))
-        stamps = stamps_of(content)
-    except (FileNotFoundError, BrokenSeal):
-        return None
-    if stamps.get("metasearch.views") != VERSION_OF_VIEWS:
-        return None
-    sweeps = frozenset(json.loads(stamps["metasearch.sweeps"]))
-    outdated = changes.marked(found - set(json.loads(stamps["metasearch.marks"]))) | (sweeps - there)
-    rows = rows_of(content, columns, ranking.TEXTS if view == RANKING else ())
-    if outdated & sweeps:
-        rows = rows.filter(pc.invert(pc.is_in(rows["sweep"].cast(pa.string()), pa.array(sorted(outdated), pa.string()))))
-    return Compacted(rows, sweeps - outdated)
+    """One of ``KEPT``, or ``LEADERS``; None if there is no sound file of it."""
+    file = _File.of(files, view)
+    return None if file is None else Compacted(file.current(rows_of(file.content, columns)), file.sweeps)
 
 
-def load_ranking(files: Files) -> pa.Table | None:
-    """The trials of the whole store that may win, as ``ranking.rank`` takes them; None if the store was never compacted."""
-    compacted = load(files, RANKING)
-    if compacted is None:
+def load_ranking(files: Files, tasks: Sequence[str] | None, by: str, top: int) -> Ranking | None:
+    """What is needed to rank those of ``tasks`` (names or ids, all if None); None if the store was never compacted."""
+    file = _File.of(files, RANKING)
+    if file is None:
         return None
-    others = [name for name in files.names("sweeps") if name not in compacted.sweeps and list_segments(files, name)]
-    if not others:
-        return compacted.rows
-    fresh = _ranked(load_view(files, name, "trials", _NEEDED) for name in others)
-    again = pc.is_in(compacted.rows["config_id"], fresh["config_id"].combine_chunks().unique())
-    known = compacted.rows.set_column(_REPEATED, "repeated", pc.or_(compacted.rows["repeated"], again))
+    others = [name for name in files.names("sweeps") if name not in file.sweeps and list_segments(files, name)]
+    if others or file.outdated:
+        return Ranking(_with_others(files, file, others), None)
+    noise = pa.Table.from_pylist(json.loads(file.stamps["metasearch.noise"]), schema=_NOISE)
+    blocks = [_Block(*block) for block in json.loads(file.stamps["metasearch.tasks"])]
+    asked = [block for block in blocks if tasks is None or block.task_id in tasks or block.task in tasks]
+    return Ranking(_first(file, asked, top if by == "trial" else None), noise)
+
+
+_NOISE = pa.schema(
+    [("task_id", pa.string()), ("freedom", pa.int64()), ("squares", pa.float64()), ("relative_squares", pa.float64())]
+)
+
+
+class _Block(NamedTuple):
+    """Where the trials of a task lie in the ranking."""
+
+    task_id: str
+    task: str
+    first: int
+    trials: int
+
+
+def _first(file: _File, blocks: Sequence[_Block], top: int | None) -> pa.Table:
+    """The first ``top`` rows of each of ``blocks``, or all of them, from the row groups that hold them."""
+    ends = [(block.first, block.first + (block.trials if top is None else min(top, block.trials))) for block in blocks]
+    groups = sorted({group for first, end in ends for group in range(first // _ROWS_OF_A_GROUP, -(-end // _ROWS_OF_A_GROUP))})
+    rows = rows_of(file.content, None, ranking.TEXTS, groups)
+    if top is None and len(groups) * _ROWS_OF_A_GROUP >= rows.num_rows and sum(end - first for first, end in ends) == rows.num_rows:
+        return rows
+    start = {group: place * _ROWS_OF_A_GROUP for place, group in enumerate(groups)}
+    parts = [rows.slice(start[first // _ROWS_OF_A_GROUP] + first % _ROWS_OF_A_GROUP, end - first) for first, end in ends]
+    return pa.concat_tables([rows.slice(0, 0), *parts])
+
+
+def _with_others(files: Files, file: _File, others: Sequence[str]) -> pa.Table:
+    """All trials that may win, those of sweeps for which the file does not speak from their own views."""
+    rows = file.current(rows_of(file.content, None, ranking.TEXTS))
+    again = pc.is_valid(rows["of_seeds"])
+    rows = rows.select(ranking.RANKED)
+    fresh = _ranked(load_view(files, name, "trials", _NEEDED) for name in others) if others else rows.slice(0, 0)
+    again = pc.or_(again, pc.is_in(rows["config_id"], fresh["config_id"].combine_chunks().unique()))
     fresh = fresh.append_column("repeated", pa.repeat(pa.scalar(True), fresh.num_rows))
-    for name in ranking.TEXTS:
+    rows = rows.append_column("repeated", again)
+    for name in ranking.TEXTS if others else ():
         fresh = fresh.set_column(fresh.column_names.index(name), name, fresh[name].dictionary_encode())
-    return pa.concat_tables([known, fresh.cast(known.schema)]).unify_dictionaries()
+    return pa.concat_tables([rows, fresh.cast(rows.schema)]).unify_dictionaries()
 
 
 def trials_of(files: Files, keys: Collection[tuple[str, int]]) -> pa.Table:
@@ -117,29 +183,32 @@ def compact(files: Files, sweeps: Sequence[str]) -> tuple[list[str], list[str]]:
     if free:
         for view in KEPT:
             files.write_atomic(path_of(view), seal_parts(*_packed(files, free, view), stamps))
-        table = _sorted(_ranked(load_view(files, name, "trials", _NEEDED) for name in free))
-        leaders = _leaders(files, free, table)
+        rows, noise = ranking.figured(_ranked(load_view(files, name, "trials", _NEEDED) for name in free))
+        leaders = _leaders(files, free, rows)
         files.write_atomic(path_of(LEADERS), seal_parts(leaders.schema, [leaders], stamps))
-        files.write_atomic(path_of(RANKING), seal_parts(table.schema, [table], stamps))
+        groups = [rows.slice(start, _ROWS_OF_A_GROUP) for start in range(0, rows.num_rows, _ROWS_OF_A_GROUP)]
+        told = {"metasearch.tasks": json.dumps(_blocks(rows)), "metasearch.noise": json.dumps(noise.to_pylist())}
+        files.write_atomic(path_of(RANKING), seal_parts(rows.schema, groups, {**stamps, **told}))
         changes.drop(files, {mark for mark in covered if changes.marked({mark}) <= set(free)})
     return free, set_aside
 
 
 _NEEDED = (*ranking.RANKED, "state")
-_REPEATED = len(ranking.RANKED)
 
 
 def _ranked(views: Iterable[pa.Table]) -> pa.Table:
     return union(ranking.able(view).select(ranking.RANKED) for view in views)
 
 
-def _sorted(rows: pa.Table) -> pa.Table:
-    """In the order of the answer, with a column that says whose config has another trial on the same task."""
-    counted = rows.select(("task_id", "config_id")).group_by(["task_id", "config_id"]).aggregate([([], "count_all")])
-    several = counted.filter(pc.greater(counted["count_all"], 1))
-    repeated = pc.is_in(rows["config_id"], several["config_id"].combine_chunks())
-    order = [(name, "ascending") for name in ("task_id", "loss", "sweep", "trial")]
-    return rows.append_column("repeated", repeated).sort_by(order)
+def _blocks(rows: pa.Table) -> list[_Block]:
+    """``rows`` are in the order of the ranking."""
+    ids = rows["task_id"].combine_chunks()
+    counts = {count["values"]: count["counts"] for count in pc.value_counts(ids).to_pylist()}
+    blocks, first = [], 0
+    for task_id, trials in sorted(counts.items()):
+        blocks.append(_Block(task_id, rows["task"][first].as_py(), first, trials))
+        first += trials
+    return blocks
 
 
 def _leaders(files: Files, free: Sequence[str], ranked: pa.Table) -> pa.Table:

@@ -74,10 +74,13 @@ _WITHIN = """
     ) AS c USING (sweep, trial)"""
 
 
-def rank(rows: pa.Table, by: str, top: int, only: Mapping[str, Sequence[str]] | None = None) -> list[dict[str, Any]]:
+def rank(
+    rows: pa.Table, by: str, top: int, only: Mapping[str, Sequence[str]] | None = None, noise: pa.Table | None = None
+) -> list[dict[str, Any]]:
     """The ``top`` best of every task, by lowest loss: of ``rows``, trials that may win, or with ``by`` the best of each value.
 
-    ``only``: by column, the values that may be named; the noise is that of all rows nevertheless.
+    ``only``: by column, the values that may be named; the noise is that of all rows nevertheless. ``noise``: that of all tasks as
+    ``figured`` found it, if ``rows`` have its columns and are not all there are.
     ``seeds`` is how many trials of that config with seeds of their own were trained as long, ``mean`` their mean loss, ``noise``
     their standard deviation: if there is but one, that of the task's other configs, else that of all tasks in proportion to the
     loss. ``tied_with`` names the first of the task where the difference of the means lies within the noise.
@@ -86,21 +89,38 @@ def rank(rows: pa.Table, by: str, top: int, only: Mapping[str, Sequence[str]] | 
         raise UserError(f"top must be at least 1, found {top}.")
     if rows.num_rows == 0:
         return []
-    if "repeated" not in rows.column_names:
-        rows = rows.append_column("repeated", pa.repeat(pa.scalar(True), rows.num_rows))
     bar = f"list_max(min(loss, {top}))" if top <= _MOST_IN_LISTS else "max(loss)"
     ranking = _BY_TRIAL if by == "trial" else _BY_COLUMN
     asked = {f"only_{name}": pa.table({name: pa.array(values, pa.string())}) for name, values in (only or {}).items()}
     conditions = [f"{name} IN (SELECT {name} FROM only_{name})" for name in only or ()]
     chosen = f"(SELECT * FROM given WHERE {' AND '.join(conditions)})" if conditions else "given"
-    sql = _REPLICATES + ranking.format(by=by.replace('"', '""'), top=top, bar=bar, chosen=chosen) + _WITH_FIGURES
-    return _judged(ask(sql, {"given": rows, **asked}).to_pylist())
+    figures = _replicates(rows) if noise is None else _KNOWN
+    sql = figures + "," + ranking.format(by=by.replace('"', '""'), top=top, bar=bar, chosen=chosen) + _WITH_FIGURES
+    known = {} if noise is None else {"known_noise": noise}
+    return _judged(ask(sql, {"given": rows, **asked, **known}).to_pylist())
+
+
+def figured(rows: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """``rows`` in the order of their ranks, with ``of_seeds``, ``of_mean`` and ``of_variance`` of several seeds; and all noise."""
+    sql = (
+        _replicates(rows)
+        + """
+        SELECT given.*, g.seeds AS of_seeds, g.mean AS of_mean, g.variance AS of_variance FROM given LEFT JOIN groups AS g
+        ON given.task_id = g.task_id AND given.config_id = g.config_id AND given.step = g.step AND given.parent IS NULL
+        ORDER BY given.task_id, given.loss, given.sweep, given.trial"""
+    )
+    return ask(sql, {"given": rows}), ask(_replicates(rows) + "SELECT * FROM noise", {"given": rows})
+
+
+def _replicates(rows: pa.Table) -> str:
+    """``repeated``, if ``rows`` have it, says which of them have others with the same config."""
+    return _REPLICATES.format(repeated="repeated" if "repeated" in rows.column_names else "true")
 
 
 _MOST_IN_LISTS = 1000
 _REPLICATES = """
     WITH runs AS (
-        SELECT task_id, config_id, step, seed, min(loss) AS loss FROM given WHERE repeated AND parent IS NULL GROUP BY ALL
+        SELECT task_id, config_id, step, seed, min(loss) AS loss FROM given WHERE {repeated} AND parent IS NULL GROUP BY ALL
     ), groups AS (
         SELECT task_id, config_id, step, count(*) AS seeds, avg(loss) AS mean, var_samp(loss) AS variance
         FROM runs GROUP BY ALL HAVING seeds > 1
@@ -108,7 +128,12 @@ _REPLICATES = """
         SELECT task_id, sum(seeds - 1)::BIGINT AS freedom, sum((seeds - 1) * variance) AS squares,
             sum((seeds - 1) * variance / nullif(mean * mean, 0)) AS relative_squares
         FROM groups GROUP BY task_id
-    ), """
+    )"""
+_KNOWN = """
+    WITH groups AS (
+        SELECT DISTINCT task_id, config_id, step, of_seeds AS seeds, of_mean AS mean, of_variance AS variance
+        FROM given WHERE of_seeds > 1
+    ), noise AS (SELECT * FROM known_noise)"""
 _BY_TRIAL = """
     bars AS (SELECT task_id, {bar} AS bar FROM {chosen} GROUP BY task_id),
     leaders AS (
@@ -151,7 +176,17 @@ def _judged(leaders: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return judged
 
 
-_INGREDIENTS = ("repeated", "variance", "freedom", "squares", "all_freedom", "relative_squares")
+_INGREDIENTS = (
+    "repeated",
+    "of_seeds",
+    "of_mean",
+    "of_variance",
+    "variance",
+    "freedom",
+    "squares",
+    "all_freedom",
+    "relative_squares",
+)
 
 
 def _noise(leader: Mapping[str, Any]) -> Noise | None:

@@ -54,10 +54,13 @@ def stamps_of(content: bytes) -> dict[str, str]:
     return {key.decode(): value.decode() for key, value in found.items()}
 
 
-def rows_of(content: bytes, columns: Sequence[str] | None = None, dictionaries: Sequence[str] = ()) -> pa.Table:
-    """The rows of a file whose seal holds; the columns in ``dictionaries`` encoded as such."""
+def rows_of(
+    content: bytes, columns: Sequence[str] | None = None, dictionaries: Sequence[str] = (), groups: Sequence[int] | None = None
+) -> pa.Table:
+    """The rows of a file whose seal holds, or of some of its row groups; the columns in ``dictionaries`` encoded as such."""
     file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=list(dictionaries))
-    return file.read(columns=None if columns is None else list(columns), use_threads=False)
+    chosen = range(file.num_row_groups) if groups is None else groups
+    return file.read_row_groups(list(chosen), columns=None if columns is None else list(columns), use_threads=False)
 
 
 def _place(content: bytes | bytearray) -> tuple[int, int]:
