@@ -95,16 +95,15 @@ class Store:
         """
         budget = ranking.Budget(at, at_seconds, max_parameters)
         tasks = [task] if isinstance(task, str) else task
-        found = self._ranking(tasks, by, top, budget) if sweeps is None else Ranking(self._able(by), None)
-        trials = found.rows
-        asked = None if tasks is None else self._asked_of(trials, tasks)
+        found = self._ranking(tasks, by, top, budget) if sweeps is None else Ranking.of(self._able(by))
+        asked = None if tasks is None else self._asked_of(found, tasks)
         points = self._view("curves", None, ("sweep", "trial", "step", "loss", "seconds")) if budget.on_curve else None
         only = {name: values for name, values in (("task_id", asked), ("sweep", sweeps)) if values is not None}
-        leaders = ranking.rank(ranking.within(trials, points, budget), by, top, only, found.noise)
+        leaders = ranking.rank(ranking.within(found.rows, points, budget), by, top, only, found.noise)
         if asked is not None:
             leaders.sort(key=lambda leader: asked.index(leader["task_id"]))
         winning = {(leader["sweep"], leader["trial"]) for leader in leaders} or {(self._chosen(None)[0], 0)}
-        field = None if by == "trial" else trials.schema.field(by)
+        field = None if by == "trial" else found.rows.schema.field(by)
         return ranking.told(leaders, trials_of(self.files, winning), field, budget)
 
     def query(self, sql: str) -> pa.Table:
@@ -131,7 +130,7 @@ class Store:
     def task_ids(self, task: str) -> list[str]:
         """The ids of all tasks of that name or id, in order. Raises UserError if none has trials."""
         trials = self._view("trials", None, ("task", "task_id"))
-        return self._asked(trials, [task])
+        return self._ids(Ranking.of(trials).tasks, [task])
 
     def compact(self) -> tuple[list[str], list[str]]:
         """Makes few files of the many of all sweeps that no driver has; which these are, and what of their logs was set aside."""
@@ -238,7 +237,7 @@ class Store:
             compacted = load_ranking(self.files, tasks, by, top)
             if compacted is not None:
                 return compacted
-        return Ranking(self._able(by), None)
+        return Ranking.of(self._able(by))
 
     def _able(self, by: str) -> pa.Table:
         trials = self._view("trials", None)
@@ -247,26 +246,24 @@ class Store:
         return ranking.able(trials)
 
     def _of_task(self, trials: pa.Table, task: str) -> pa.Table:
-        return trials.filter(pc.is_in(trials["task_id"], pa.array(self._asked(trials, [task]), pa.string())))
+        return trials.filter(pc.is_in(trials["task_id"], pa.array(self._ids(Ranking.of(trials).tasks, [task]), pa.string())))
 
-    def _asked_of(self, trials: pa.Table, tasks: Sequence[str]) -> list[str]:
-        """As ``_asked``, where ``trials`` lack those that may not win: a task may have only such."""
-        try:
-            return self._asked(trials, tasks)
-        except UserError:
-            return self._asked(self._view("trials", None, ("task", "task_id")), tasks)
+    def _asked_of(self, found: Ranking, tasks: Sequence[str]) -> list[str]:
+        """The ids of ``tasks``, of which some may have but trials that may not win."""
+        if all(any(task in pair for pair in found.tasks) for task in tasks):
+            return self._ids(found.tasks, tasks)
+        return self._ids(Ranking.of(self._view("trials", None, ("task", "task_id"))).tasks, tasks)
 
-    def _asked(self, trials: pa.Table, tasks: Sequence[str]) -> list[str]:
-        """The ids of ``tasks``, named or given by id, in that order; each must have trials."""
-        known = trials.select(("task", "task_id")).group_by(["task", "task_id"], use_threads=False).aggregate([]).to_pylist()
-        found: list[str] = []
+    def _ids(self, known: Collection[tuple[str, str]], tasks: Sequence[str]) -> list[str]:
+        """The ids of ``tasks``, named or given by id, in that order. ``known``: names and ids of those that have trials."""
+        ids: list[str] = []
         for task in tasks:
-            ids = sorted(row["task_id"] for row in known if task in (row["task"], row["task_id"]))
-            if not ids:
-                names = {row["task"] for row in known}
+            found = sorted(pair[1] for pair in known if task in pair)
+            if not found:
+                names = {name for name, _ in known}
                 raise UserError(f'There are no trials of a task "{task}" in the store {self.url}.{did_you_mean(task, names)}')
-            found += ids
-        return list(dict.fromkeys(found))
+            ids += found
+        return list(dict.fromkeys(ids))
 
     def _chosen(self, sweep: str | None, known: Collection[str] = ()) -> list[str]:
         """``sweep``, or all sweeps, of which there must be one. ``known``: those that are there for sure."""

@@ -29,6 +29,9 @@ from metasearch.store.views import KEPT, VERSION_OF_VIEWS, common_types, load_vi
 RANKING, LEADERS = "ranking", "leaders"
 VIEWS = (*KEPT, RANKING, LEADERS)
 
+_VERSION = f"{VERSION_OF_VIEWS}.1"
+"""Raised whenever these files change, so that those of another metasearch are not used."""
+
 _LEADERS_OF_A_TASK = 100
 _ROWS_AT_ONCE = 1 << 17
 _ROWS_OF_A_GROUP = 1 << 14
@@ -36,28 +39,30 @@ _ROWS_OF_A_GROUP = 1 << 14
 
 @dataclass(frozen=True)
 class _File:
-    """A compacted file, the sweeps for which it speaks still, and those for which it does no more."""
+    """A compacted file, the sweeps for which it speaks still, those for which it does no more, and the folders of others."""
 
     content: bytes
     stamps: Mapping[str, str]
     sweeps: frozenset[str]
     outdated: frozenset[str]
+    others: list[str]
 
     @staticmethod
     def of(files: Files, view: str) -> _File | None:
         """None if there is no sound one."""
         found = changes.marks(files)
-        there = set(files.names("sweeps"))
+        there = files.names("sweeps")
         try:
             content = files.read(path_of(view))
             stamps = stamps_of(content)
         except (FileNotFoundError, BrokenSeal):
             return None
-        if stamps.get("metasearch.views") != VERSION_OF_VIEWS:
+        if stamps.get("metasearch.compacted") != _VERSION:
             return None
         sweeps = frozenset(json.loads(stamps["metasearch.sweeps"]))
-        outdated = sweeps & (changes.marked(found - set(json.loads(stamps["metasearch.marks"]))) | (sweeps - there))
-        return _File(content, stamps, sweeps - outdated, outdated)
+        outdated = sweeps & (changes.marked(found - set(json.loads(stamps["metasearch.marks"]))) | sweeps.difference(there))
+        current = sweeps - outdated
+        return _File(content, stamps, current, outdated, [name for name in there if name not in current])
 
     def current(self, rows: pa.Table) -> pa.Table:
         """Those rows for which it speaks still."""
@@ -76,10 +81,20 @@ class Compacted:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The trials that may win, as ``ranking.rank`` takes them, or as many of them as matter, and then the noise of every task."""
+    """The trials that may win, as ``ranking.rank`` takes them; or as many of them as matter, and then the noise of every task.
+
+    ``tasks``: names and ids of those that have such trials, as far as they were asked for.
+    """
 
     rows: pa.Table
     noise: pa.Table | None
+    tasks: tuple[tuple[str, str], ...]
+
+    @staticmethod
+    def of(rows: pa.Table) -> Ranking:
+        """Of all that may win."""
+        pairs = rows.select(("task", "task_id")).group_by(["task", "task_id"], use_threads=False).aggregate([]).to_pylist()
+        return Ranking(rows, None, tuple((row["task"], row["task_id"]) for row in pairs))
 
 
 def path_of(view: str) -> str:
@@ -97,13 +112,14 @@ def load_ranking(files: Files, tasks: Sequence[str] | None, by: str, top: int) -
     file = _File.of(files, RANKING)
     if file is None:
         return None
-    others = [name for name in files.names("sweeps") if name not in file.sweeps and list_segments(files, name)]
+    others = [name for name in file.others if list_segments(files, name)]
     if others or file.outdated:
-        return Ranking(_with_others(files, file, others), None)
+        return Ranking.of(_with_others(files, file, others))
     noise = pa.Table.from_pylist(json.loads(file.stamps["metasearch.noise"]), schema=_NOISE)
     blocks = [_Block(*block) for block in json.loads(file.stamps["metasearch.tasks"])]
     asked = [block for block in blocks if tasks is None or block.task_id in tasks or block.task in tasks]
-    return Ranking(_first(file, asked, top if by == "trial" else None), noise)
+    rows = _first(file, asked, top if by == "trial" else None)
+    return Ranking(rows, noise, tuple((block.task, block.task_id) for block in asked))
 
 
 _NOISE = pa.schema(
@@ -134,7 +150,7 @@ def _first(file: _File, blocks: Sequence[_Block], top: int | None) -> pa.Table:
 
 def _with_others(files: Files, file: _File, others: Sequence[str]) -> pa.Table:
     """All trials that may win, those of sweeps for which the file does not speak from their own views."""
-    rows = file.current(rows_of(file.content, None, ranking.TEXTS))
+    rows = file.current(rows_of(file.content, None, ranking.TEXTS).unify_dictionaries())
     again = pc.is_valid(rows["of_seeds"])
     rows = rows.select(ranking.RANKED)
     fresh = _ranked(load_view(files, name, "trials", _NEEDED) for name in others) if others else rows.slice(0, 0)
@@ -176,7 +192,7 @@ def compact(files: Files, sweeps: Sequence[str]) -> tuple[list[str], list[str]]:
             continue
         free.append(sweep)
     stamps = {
-        "metasearch.views": VERSION_OF_VIEWS,
+        "metasearch.compacted": _VERSION,
         "metasearch.sweeps": json.dumps(free),
         "metasearch.marks": json.dumps([*covered]),
     }

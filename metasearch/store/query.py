@@ -22,7 +22,7 @@ def run_sql(sql: str, load: Callable[[str], pa.Table]) -> pa.Table:
     import duckdb  # 40 ms that only questions need
 
     try:
-        with duckdb.connect(":memory:", config=_SANDBOX) as connection:
+        with _connection() as connection:
             _check_one_question([statement.type.name for statement in connection.extract_statements(sql)])
             for name in VIEWS:
                 if re.search(rf"\b{name}\b", sql, re.IGNORECASE):
@@ -42,6 +42,15 @@ _SANDBOX: dict[str, str | bool | int | float | list[str]] = {
     "autoload_known_extensions": "false",
     "temp_directory": "",
 }
+
+
+def _connection() -> Any:
+    """In the sandbox, and without bars of progress between the lines of an answer."""
+    import duckdb
+
+    connection = duckdb.connect(":memory:", config=_SANDBOX)
+    connection.execute("SET enable_progress_bar = false")
+    return connection
 
 
 def _check_one_question(statements: list[str]) -> None:
@@ -68,9 +77,7 @@ def _without_own_hint(message: str) -> str:
 
 def ask(sql: str, tables: dict[str, pa.Table]) -> pa.Table:
     """The answer to a question of our own over ``tables``."""
-    import duckdb
-
-    with duckdb.connect(":memory:", config=_SANDBOX) as connection:
+    with _connection() as connection:
         for name, table in tables.items():
             connection.register(name, table)
         return connection.sql(sql).to_arrow_table()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metasearch.core.errors import UserError
 from metasearch.core.event import Closed
 from metasearch.store import Store, changes, compacted
 from metasearch.store.checking import check
@@ -18,6 +20,14 @@ from metasearch.testing.crash import Crash
 from metasearch.testing.faults import Death, DyingFiles, MemoryFiles
 from tests.store.test_ranking import CODE, TEXT, THREE, store_of, sweep_of
 from tests.store.test_views import write
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_groups() -> Iterator[None]:
+    """So that a few trials fill several row groups."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compacted, "_ROWS_OF_A_GROUP", 2)
+        yield
 
 
 def answers(store: Store) -> list[Any]:
@@ -148,3 +158,22 @@ def test_a_damaged_file_is_not_used_and_found_by_the_check(view: str) -> None:
     assert answers(store) == as_if_never_compacted(files)
     (finding,) = check(files)
     assert finding.path == path and "store compact" in finding.remedy
+
+
+def test_a_store_in_which_nothing_may_win_can_be_compacted() -> None:
+    store = store_of(one=sweep_of("one", TEXT, ("gru", 0, [float("nan")])))
+    store.compact()
+    assert store.best().num_rows == store.best(task="text", by="model").num_rows == 0
+    write(store, "two", sweep_of("two", TEXT, ("gru", 0, [1.0])))
+    assert store.best()["loss"].to_pylist() == [1.0]
+
+
+def test_columns_and_tasks_that_are_not_there_are_named_as_before() -> None:
+    _, store = three_sweeps()
+    store.compact()
+    with pytest.raises(UserError, match=r'no column "modle" to compare by. Did you mean "model"'):
+        store.best(by="modle")
+    with pytest.raises(UserError, match=r'no trials of a task "txt" .* Did you mean "text"'):
+        store.best(task="txt")
+    with pytest.raises(UserError, match="at least 1, found 0"):
+        store.best(top=0)
