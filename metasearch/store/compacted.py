@@ -10,6 +10,7 @@ Each file replaces its predecessor at once; a compaction that is killed leaves t
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -165,9 +166,8 @@ def _with_others(files: Files, file: _File, others: Sequence[str]) -> pa.Table:
 def trials_of(files: Files, keys: Collection[tuple[str, int]]) -> pa.Table:
     """What ``ranking.told`` needs of these trials, among others: from the leaders, as far as it is there."""
     compacted = load(files, LEADERS)
-    known = (
-        set() if compacted is None else set(zip(*(compacted.rows[name].to_pylist() for name in ("sweep", "trial")), strict=True))
-    )
+    leaders = None if compacted is None else compacted.rows.select(("sweep", "trial")).to_pylist()
+    known = {(leader["sweep"], leader["trial"]) for leader in leaders or ()}
     others = sorted({sweep for sweep, trial in keys if (sweep, trial) not in known})
     tables = [load_view(files, sweep, "trials", ranking.TOLD) for sweep in others]
     return union(tables if compacted is None else [compacted.rows, *tables])
@@ -179,18 +179,7 @@ def compact(files: Files, sweeps: Sequence[str]) -> tuple[list[str], list[str]]:
     Sweeps that a driver has are left out.
     """
     covered = changes.marks(files)
-    free, set_aside = [], []
-    for sweep in sweeps:
-        if files.holder(lock_path(sweep)) is not None:
-            continue
-        try:
-            if len(list_segments(files, sweep)) > 2:
-                with SegmentLog(files, sweep) as log:
-                    set_aside += log.set_aside
-                    log.compact()
-        except SweepHeld:
-            continue
-        free.append(sweep)
+    free, set_aside = _free(files, sweeps)
     stamps = {
         "metasearch.compacted": _VERSION,
         "metasearch.sweeps": json.dumps(free),
@@ -199,14 +188,33 @@ def compact(files: Files, sweeps: Sequence[str]) -> tuple[list[str], list[str]]:
     if free:
         for view in KEPT:
             files.write_atomic(path_of(view), seal_parts(*_packed(files, free, view), stamps))
-        rows, noise = ranking.figured(_ranked(load_view(files, name, "trials", _NEEDED) for name in free))
-        leaders = _leaders(files, free, rows)
-        files.write_atomic(path_of(LEADERS), seal_parts(leaders.schema, [leaders], stamps))
-        groups = [rows.slice(start, _ROWS_OF_A_GROUP) for start in range(0, rows.num_rows, _ROWS_OF_A_GROUP)]
-        told = {"metasearch.tasks": json.dumps(_blocks(rows)), "metasearch.noise": json.dumps(noise.to_pylist())}
-        files.write_atomic(path_of(RANKING), seal_parts(rows.schema, groups, {**stamps, **told}))
+        _publish_ranking(files, free, stamps)
         changes.drop(files, {mark for mark in covered if changes.marked({mark}) <= set(free)})
     return free, set_aside
+
+
+def _free(files: Files, sweeps: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Those that no driver has, their logs of two files at most; and what was set aside of them."""
+    free, set_aside = [], []
+    for sweep in sweeps:
+        if files.holder(lock_path(sweep)) is not None:
+            continue
+        with contextlib.suppress(SweepHeld):  # a driver may have come since
+            if len(list_segments(files, sweep)) > 2:
+                with SegmentLog(files, sweep) as log:
+                    set_aside += log.set_aside
+                    log.compact()
+            free.append(sweep)
+    return free, set_aside
+
+
+def _publish_ranking(files: Files, sweeps: Sequence[str], stamps: Mapping[str, str]) -> None:
+    rows, noise = ranking.figured(_ranked(load_view(files, name, "trials", _NEEDED) for name in sweeps))
+    leaders = _leaders(files, sweeps, rows)
+    files.write_atomic(path_of(LEADERS), seal_parts(leaders.schema, [leaders], stamps))
+    groups = [rows.slice(start, _ROWS_OF_A_GROUP) for start in range(0, rows.num_rows, _ROWS_OF_A_GROUP)]
+    told = {"metasearch.tasks": json.dumps(_blocks(rows)), "metasearch.noise": json.dumps(noise.to_pylist())}
+    files.write_atomic(path_of(RANKING), seal_parts(rows.schema, groups, {**stamps, **told}))
 
 
 _NEEDED = (*ranking.RANKED, "state")
@@ -227,11 +235,11 @@ def _blocks(rows: pa.Table) -> list[_Block]:
     return blocks
 
 
-def _leaders(files: Files, free: Sequence[str], ranked: pa.Table) -> pa.Table:
+def _leaders(files: Files, sweeps: Sequence[str], ranked: pa.Table) -> pa.Table:
     first = f"QUALIFY row_number() OVER (PARTITION BY task_id ORDER BY loss, sweep, trial) <= {_LEADERS_OF_A_TASK}"
     keys = ask(f"SELECT sweep, trial FROM ranked {first}", {"ranked": ranked})
-    sweeps = sorted(set(keys["sweep"].to_pylist()))
-    trials = union(load_view(files, sweep, "trials", ranking.TOLD) for sweep in sweeps or free[:1])
+    leading = sorted(set(keys["sweep"].to_pylist())) or sweeps[:1]
+    trials = union(load_view(files, sweep, "trials", ranking.TOLD) for sweep in leading)
     return ask("SELECT trials.* FROM trials JOIN keys USING (sweep, trial)", {"trials": trials, "keys": keys})
 
 
