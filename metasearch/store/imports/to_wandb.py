@@ -29,3 +29,4 @@ def write_runs(runs: Sequence[Run], folder: Path, project: str) -> None:
                 logged.log({**point.values, "_timestamp": point.time}, step=point.step)
             logged.summary.update({**run.about, **({} if run.best is None else {f"best_{run.metric}": run.best})})
             logged.finish(exit_code=int(run.failed))
+        wandb.teardown()  # waits until its service has written everything
