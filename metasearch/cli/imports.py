@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -87,3 +88,62 @@ def to_optuna(
     trials = export_study(existing(store).history(sweep), storage, name)
     told = {"study": name or sweep, "storage": storage, "trials": trials}
     answer(told, [f"{trials} trials are now the study {name or sweep} in {storage}"], as_json)
+
+
+NameOption = Annotated[str | None, typer.Option(help="What it is called there; as the sweep if left out.")]
+SweepArgument = Annotated[str, typer.Argument(help="Name of the sweep.", autocompletion=sweep_names)]
+FolderArgument = Annotated[Path, typer.Argument(help="Folder in which a new one is made.")]
+
+
+def to_tensorboard(
+    sweep: SweepArgument,
+    folder: FolderArgument,
+    name: NameOption = None,
+    store: StoreOption = "./store",
+    as_json: JsonOption = False,
+) -> None:
+    """Write a sweep as event files for TensorBoard: curves, and configs for its page HPARAMS."""
+    from metasearch.store.imports.runs import runs_of
+    from metasearch.store.imports.to_tensorboard import write_events
+
+    runs, target = runs_of(existing(store).facts(sweep)), folder / (name or sweep)
+    write_events(runs, target)
+    _exported(sweep, len(runs), str(target), f"tensorboard --logdir {target}", as_json)
+
+
+def to_mlflow(
+    sweep: SweepArgument,
+    tracking: Annotated[str, typer.Argument(help="URL of a tracking server or database, or an SQLite file (.db).")],
+    name: NameOption = None,
+    store: StoreOption = "./store",
+    as_json: JsonOption = False,
+) -> None:
+    """Write a sweep as an experiment of MLflow."""
+    from metasearch.store.imports.runs import runs_of
+    from metasearch.store.imports.to_mlflow import log_experiment
+
+    runs = runs_of(existing(store).facts(sweep))
+    log_experiment(runs, tracking, name or sweep)
+    shown = tracking if "://" in tracking else f"sqlite:///{tracking}"
+    _exported(sweep, len(runs), tracking, f"mlflow ui --backend-store-uri {shown}", as_json)
+
+
+def to_wandb(
+    sweep: SweepArgument,
+    folder: FolderArgument,
+    name: NameOption = None,
+    store: StoreOption = "./store",
+    as_json: JsonOption = False,
+) -> None:
+    """Write a sweep as offline runs of Weights & Biases, to be uploaded with `wandb sync`."""
+    from metasearch.store.imports.runs import runs_of
+    from metasearch.store.imports.to_wandb import write_runs
+
+    runs, target = runs_of(existing(store).facts(sweep)), folder / (name or sweep)
+    write_runs(runs, target, name or sweep)
+    _exported(sweep, len(runs), str(target), f"wandb sync {target}/wandb/offline-run-*", as_json)
+
+
+def _exported(sweep: str, trials: int, target: str, next_step: str, as_json: bool) -> None:
+    told = {"sweep": sweep, "trials": trials, "target": target}
+    answer(told, [f"{trials} trials of {sweep} are now in {target}", f"See them: {next_step}"], as_json)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from metasearch.cli import asking, cluster, handover, imports, meta, reporting
+from metasearch.cli import asking, cluster, handover, imports, meta, questions, reporting, stores
 from metasearch.cli.driving import drive
 from metasearch.cli.options import (
     AddressOption,
@@ -34,11 +34,14 @@ app = typer.Typer(
 
 app.add_typer(meta.app, name="meta")
 app.add_typer(cluster.app, name="cluster")
+app.add_typer(stores.app, name="store")
 app.command("ask")(asking.ask)
 app.command("tell")(asking.tell)
 app.command("import")(imports.import_)
-app.command("to-optuna")(imports.to_optuna)
+for exporting in (imports.to_optuna, imports.to_tensorboard, imports.to_mlflow, imports.to_wandb):
+    app.command()(exporting)
 handover.register(app)
+questions.register(app)
 reporting.register(app)
 
 OverrideOption = Annotated[list[str] | None, typer.Option("--override", "-o", metavar="A.B=C", help="Change one key of the file.")]
@@ -193,41 +196,6 @@ def stop(sweep: Annotated[str, typer.Argument(autocompletion=sweep_names)], stor
         return
     opened.request_stop(sweep)
     print(f"Asked {sweep} to stop. Its trials keep their checkpoints; go on with: metasearch resume {sweep} --store {store}")
-
-
-@app.command()
-def best(
-    task: Annotated[str | None, typer.Option(help="Only this task (name or id).")] = None,
-    by: Annotated[str, typer.Option(help="trial, strategy, or any column of the trials view, such as model.")] = "trial",
-    at: Annotated[int | None, typer.Option(help="Compare at this many tokens.")] = None,
-    top: Annotated[int, typer.Option(min=1)] = 10,
-    store: StoreOption = "./store",
-    as_json: JsonOption = False,
-) -> None:
-    """The best trials or strategies over all sweeps of the store."""
-    from metasearch.cli.tables import emit_rows
-
-    rows = existing(store).best(task=task, by=by, at=at, top=top).to_pylist()
-    hidden = {"config", "config_id", "task_id"} | {name for name in (rows[0] if rows else ()) if name.startswith("hp_")}
-    emit_rows(rows, as_json=as_json, columns=[name for name in (rows[0] if rows else ()) if name not in hidden])
-
-
-@app.command()
-def query(
-    sql: Annotated[str, typer.Argument(help="SQL over the views sweeps, trials, curves, decisions, tasks.")],
-    store: StoreOption = "./store",
-    as_json: JsonOption = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-) -> None:
-    """Ask the store anything in SQL (DuckDB, read-only)."""
-    from metasearch.cli.tables import emit_csv, emit_rows
-
-    table = existing(store).query(sql)
-    rows = table.to_pylist()
-    if csv:
-        emit_csv(rows, table.column_names)
-    else:
-        emit_rows(rows, as_json=as_json, columns=table.column_names)
 
 
 @app.command()

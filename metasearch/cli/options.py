@@ -49,6 +49,17 @@ def existing(url: str) -> Any:
     return Store(url)
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """All of it or nothing."""
+    draft = path.with_name(f".{path.name}.tmp")
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise UserError(f"{path} cannot be written: {error.strerror or error}. Name another file.") from error
+
+
 def answer(found: Any, lines: list[str], as_json: bool) -> None:
     """For programs or for people."""
     from metasearch.cli.tables import emit_json

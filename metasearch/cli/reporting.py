@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from metasearch.cli.options import JsonOption, StoreOption, TrialArgument, answer, existing, named_trial
-from metasearch.core.errors import UserError
+from metasearch.cli.options import JsonOption, StoreOption, TrialArgument, answer, existing, named_trial, write_whole
 
 
 def register(app: typer.Typer) -> None:
@@ -34,21 +33,8 @@ def report(
     reuse = reuse_of(opened, History.fold(facts))
     text = page(facts, learned=[] if reuse is None else reuse_lines(reuse))
     path = html or Path(f"{name}.html")
-    _write(path, text)
+    write_whole(path, text.encode())
     answer({"sweep": name, "html": str(path), "bytes": len(text.encode())}, [f"{path}: {len(text.encode()):,} bytes"], as_json)
-
-
-def _write(path: Path, text: str) -> None:
-    """All of it or nothing."""
-    draft = path.with_name(f".{path.name}.tmp")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise UserError(
-            f"The report cannot be written to {path}: {error.strerror or error}. Name another file with --html."
-        ) from error
 
 
 def why(trial: TrialArgument, store: StoreOption = "./store", as_json: JsonOption = False) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from metasearch.core.archive import Archive, PastTask, PastTrial
 from metasearch.core.config import Config
+from metasearch.core.likeness import DescriptorScale
 from metasearch.core.space import Space
 from metasearch.meta import costs as pacing
 from metasearch.meta import curves
@@ -79,10 +80,6 @@ class Theta:
     def tasks(self) -> int:
         return len(self.task_names)
 
-    @cached_property
-    def descriptor_names(self) -> tuple[str, ...]:
-        return tuple(sorted({name for descriptor in self.descriptors for name in descriptor}))
-
     def layout_for(self, space: Space) -> Layout:
         return layout_of((), space, self.layout)
 
@@ -100,16 +97,12 @@ class Theta:
         )
 
     def place(self, descriptor: Mapping[str, float]) -> np.ndarray:
-        """A task among the past ones, by its descriptor: standardised, cut at ± 3, 0 where a number is missing."""
-        center, width = self._descriptor_scale
-        values = np.array([descriptor.get(name, math.nan) for name in self.descriptor_names], dtype=float)
-        return np.asarray(np.clip(np.nan_to_num((values - center) / width), -3.0, 3.0))
+        """A task among the past ones, by its descriptor; see ``DescriptorScale.place``."""
+        return self._scale.place(descriptor)
 
     @cached_property
-    def _descriptor_scale(self) -> tuple[np.ndarray, np.ndarray]:
-        columns = [[d[name] for d in self.descriptors if name in d] for name in self.descriptor_names]
-        center = np.array([np.mean(column) for column in columns])
-        return center, np.maximum(np.array([np.std(column) for column in columns]), 0.05)
+    def _scale(self) -> DescriptorScale:
+        return DescriptorScale.of(self.descriptors)
 
     def pack(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays and plain JSON data from which ``unpack`` makes an equal theta."""
@@ -212,7 +205,7 @@ def _fitted(
         own=0.15,
         response=0.02,
         own_response=0.02,
-        near=0.1 if draft.descriptor_names else 0.0,
+        near=0.1 if any(draft.descriptors) else 0.0,
     )
     fitted: Fitted = fit(start, draft.layout, rows, rng)
     units = [

@@ -16,7 +16,10 @@ from metasearch.core.event import Fact
 from metasearch.core.history import History
 from metasearch.core.recording import RecordedTable
 from metasearch.core.sweep import Sweep
-from metasearch.store import query
+from metasearch.store import query, ranking
+from metasearch.store.checking import Finding, check
+from metasearch.store.compacted import Ranking, compact, load_ranking, trials_of
+from metasearch.store.compacted import load as load_compacted
 from metasearch.store.files import Files, StoreUnavailable, open_files
 from metasearch.store.local import TEMPORARY
 from metasearch.store.log import SegmentLog, read_facts
@@ -43,9 +46,9 @@ class Store:
         """Opens the same store from anywhere."""
         return self.files.url
 
-    def sweeps(self) -> list[str]:
-        """The names of all sweeps that hold facts, sorted."""
-        return [name for name in self.files.names("sweeps") if list_segments(self.files, name)]
+    def sweeps(self, known: Collection[str] = ()) -> list[str]:
+        """The names of all sweeps that hold facts, sorted. ``known``: those for which this need not be looked up."""
+        return [name for name in self.files.names("sweeps") if name in known or list_segments(self.files, name)]
 
     def latest(self) -> str:
         """The sweep in which something happened last."""
@@ -71,17 +74,37 @@ class Store:
         """The view ``curves``, of one sweep or of all."""
         return self._view("curves", sweep)
 
-    def best(self, task: str | None = None, by: str = "trial", at: int | None = None, top: int = 10) -> pa.Table:
-        """The ``top`` best of every task (of ``task``: its name or id), by lowest loss. Trials that diverged or failed never win.
+    def best(
+        self,
+        task: str | Sequence[str] | None = None,
+        by: str = "trial",
+        at: int | None = None,
+        top: int = 10,
+        *,
+        at_seconds: float | None = None,
+        max_parameters: int | None = None,
+        sweeps: Sequence[str] | None = None,
+    ) -> pa.Table:
+        """The ``top`` best of every task, by lowest loss. Trials that diverged or failed never win.
 
-        ``by`` another column of ``trials``: the best trial for each of its values, with the number of trials and their median.
-        ``at``: what counts is the lowest loss at or before that many steps, so that trials of different length compare.
+        ``task``: its name or id, or several, whose order the answer then keeps. ``sweeps``: only trials of these are named. ``by``
+        another column of ``trials``: the best trial for each of its values, with the number of trials and their median. ``at``,
+        ``at_seconds``: what counts is the lowest loss at or before that many steps and seconds of training, so that trials of
+        different length compare. ``max_parameters``: only models that are not larger. ``ranking.rank`` explains what stands behind
+        each figure: ``seeds``, ``mean``, ``noise`` and ``tied_with``.
         """
-        trials = self._of_task(self.trials(), task)
-        if at is None:
-            return query.best_trials(trials, None, by, top)
-        points = self._view("curves", None, ("sweep", "trial", "step", "loss", "seconds"))
-        return query.best_trials(trials, points.filter(pc.less_equal(points["step"], at)), by, top)
+        budget = ranking.Budget(at, at_seconds, max_parameters)
+        tasks = [task] if isinstance(task, str) else task
+        found = self._ranking(tasks, by, top, budget) if sweeps is None else Ranking.of(self._able(by))
+        asked = None if tasks is None else self._asked_of(found, tasks)
+        points = self._view("curves", None, ("sweep", "trial", "step", "loss", "seconds")) if budget.on_curve else None
+        only = {name: values for name, values in (("task_id", asked), ("sweep", sweeps)) if values is not None}
+        leaders = ranking.rank(ranking.within(found.rows, points, budget), by, top, only, found.noise)
+        if asked is not None:
+            leaders.sort(key=lambda leader: asked.index(leader["task_id"]))
+        winning = {(leader["sweep"], leader["trial"]) for leader in leaders} or {(self._chosen(None)[0], 0)}
+        field = None if by == "trial" else found.rows.schema.field(by)
+        return ranking.told(leaders, trials_of(self.files, winning), field, budget)
 
     def query(self, sql: str) -> pa.Table:
         """The answer to one SELECT over the views ``sweeps``, ``trials``, ``curves``, ``decisions`` and ``tasks``."""
@@ -107,7 +130,26 @@ class Store:
     def task_ids(self, task: str) -> list[str]:
         """The ids of all tasks of that name or id, in order. Raises UserError if none has trials."""
         trials = self._view("trials", None, ("task", "task_id"))
-        return sorted(pc.unique(self._of_task(trials, task)["task_id"]).to_pylist())
+        return self._ids(Ranking.of(trials).tasks, [task])
+
+    def compact(self) -> tuple[list[str], list[str]]:
+        """Makes few files of the many of all sweeps that no driver has; which these are, and what of their logs was set aside."""
+        return compact(self.files, self._chosen(None))
+
+    def check(self) -> Iterator[Finding]:
+        """Every torn, missing or foreign file, with the remedy. Changes nothing."""
+        return check(self.files)
+
+    def upgrade(self) -> dict[str, int]:
+        """Writes the logs of all sweeps in the current schema version; how many files of each had an older one.
+
+        Raises UserError if one is running.
+        """
+        upgraded = {}
+        for sweep in self._chosen(None):
+            with self.open_log(sweep) as log:
+                upgraded[sweep] = log.upgrade()
+        return upgraded
 
     def is_running(self, sweep: str) -> bool:
         """Does a driver hold the log of ``sweep``?"""
@@ -171,7 +213,11 @@ class Store:
         return max((fact.time for fact in self._facts(sweep, newest.first)), default=0.0)
 
     def _view(self, view: str, sweep: str | None, columns: Sequence[str] | None = None) -> pa.Table:
-        table = union(load_view(self.files, name, view, columns) for name in self._chosen(sweep))
+        compacted = load_compacted(self.files, view, columns) if sweep is None else None
+        known = frozenset() if compacted is None else compacted.sweeps
+        others = [name for name in self._chosen(sweep, known) if name not in known]
+        tables = [] if compacted is None or not known else [compacted.rows]
+        table = union([*tables, *(load_view(self.files, name, view, columns) for name in others)])
         return self._with_drivers(table) if view == "sweeps" else table
 
     def _with_drivers(self, sweeps: pa.Table) -> pa.Table:
@@ -185,25 +231,50 @@ class Store:
         ids = sweeps["task_id"].to_pylist()
         return sweeps.take([ids.index(one) for one in dict.fromkeys(ids)])
 
-    def _of_task(self, trials: pa.Table, task: str | None) -> pa.Table:
-        if task is None:
-            return trials
-        found = trials.filter(pc.or_(pc.equal(trials["task"], task), pc.equal(trials["task_id"], task)))
-        if found.num_rows == 0:
-            known = pc.unique(trials["task"]).to_pylist()
-            raise UserError(f'There are no trials of a task "{task}" in the store {self.url}.{did_you_mean(task, known)}')
-        return found
+    def _ranking(self, tasks: Sequence[str] | None, by: str, top: int, budget: ranking.Budget) -> Ranking:
+        """The trials that may win, with the columns that ranking by ``by`` needs."""
+        if by in ranking.RANKED and budget == ranking.Budget() and top > 0:
+            compacted = load_ranking(self.files, tasks, by, top)
+            if compacted is not None:
+                return compacted
+        return Ranking.of(self._able(by))
 
-    def _chosen(self, sweep: str | None) -> list[str]:
-        """``sweep``, or all sweeps, of which there must be one."""
+    def _able(self, by: str) -> pa.Table:
+        trials = self._view("trials", None)
+        if by not in trials.column_names:
+            raise UserError(f'There is no column "{by}" to compare by.{did_you_mean(by, trials.column_names)}')
+        return ranking.able(trials)
+
+    def _of_task(self, trials: pa.Table, task: str) -> pa.Table:
+        return trials.filter(pc.is_in(trials["task_id"], pa.array(self._ids(Ranking.of(trials).tasks, [task]), pa.string())))
+
+    def _asked_of(self, found: Ranking, tasks: Sequence[str]) -> list[str]:
+        """The ids of ``tasks``, of which some may have but trials that may not win."""
+        if all(any(task in pair for pair in found.tasks) for task in tasks):
+            return self._ids(found.tasks, tasks)
+        return self._ids(Ranking.of(self._view("trials", None, ("task", "task_id"))).tasks, tasks)
+
+    def _ids(self, known: Collection[tuple[str, str]], tasks: Sequence[str]) -> list[str]:
+        """The ids of ``tasks``, named or given by id, in that order. ``known``: names and ids of those that have trials."""
+        ids: list[str] = []
+        for task in tasks:
+            found = sorted(pair[1] for pair in known if task in pair)
+            if not found:
+                names = {name for name, _ in known}
+                raise UserError(f'There are no trials of a task "{task}" in the store {self.url}.{did_you_mean(task, names)}')
+            ids += found
+        return list(dict.fromkeys(ids))
+
+    def _chosen(self, sweep: str | None, known: Collection[str] = ()) -> list[str]:
+        """``sweep``, or all sweeps, of which there must be one. ``known``: those that are there for sure."""
         if sweep is not None and list_segments(self.files, checked_name("sweep", sweep)):
             return [sweep]
-        known = self.sweeps()
-        if not known:
+        there = self.sweeps(known)
+        if not there:
             raise StoreUnavailable(f"There are no sweeps at {self.url}. Launch one with --store {self.url}, or name another store.")
         if sweep is not None:
-            raise UserError(f'There is no sweep "{sweep}" in the store {self.url}.{did_you_mean(sweep, known)}')
-        return known
+            raise UserError(f'There is no sweep "{sweep}" in the store {self.url}.{did_you_mean(sweep, there)}')
+        return there
 
 
 def _stop_path(sweep: str) -> str:

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from metasearch.core.errors import UserError
 from metasearch.core.event import Fact
+from metasearch.store import changes
 from metasearch.store.files import Files, StoreUnavailable
 from metasearch.store.local import TEMPORARY
 from metasearch.store.locks import Held
@@ -48,6 +49,7 @@ class SegmentLog:
         self.set_aside: list[str] = []
         self._appended: dict[Segment, pa.Table] = {}  # rows of own appends not merged yet, so that merging need not read them
         self._segments: list[Segment] = []
+        self._marked = False
         try:
             self._lock = files.lock(lock_path(sweep))
         except Held as held:
@@ -74,6 +76,7 @@ class SegmentLog:
         if not facts:
             return
         self.keep()
+        self._mark()
         segment = Segment(self.facts, self.facts + len(facts) - 1)
         rows = encode(facts, segment.first)
         self._create(segment, write_table(rows, small=True))
@@ -100,9 +103,26 @@ class SegmentLog:
         if len(self._segments) > 2:
             self._merge(0, len(self._segments) - 1)
 
+    def upgrade(self) -> int:
+        """Writes every segment of an older schema version in the current one, each in the place of the old; how many there were."""
+        upgraded = 0
+        for segment in self._segments:
+            table, version = load(self._files, self._sweep, segment)
+            if version != VERSION:
+                rows = encode(READERS[version](table), segment.first)
+                self._files.write_atomic(f"{self._folder}/{segment.name}", write_table(rows, small=segment.level == 0))
+                upgraded += 1
+        return upgraded
+
     def close(self) -> None:
         """Lets another process write. A second close does nothing."""
         self._lock.release()
+
+    def _mark(self) -> None:
+        """Before this writer's first append: from now on what was compacted of this sweep is out of date."""
+        if not self._marked and (self.facts or self._files.names(changes.FOLDER)):
+            changes.mark(self._files, self._sweep)
+        self._marked = True
 
     def _create(self, segment: Segment, content: bytes) -> None:
         path = f"{self._folder}/{segment.name}"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,10 +26,18 @@ class BrokenSeal(Exception):  # noqa: N818
 
 def seal(table: pa.Table, stamps: Mapping[str, str], *, small: bool) -> bytes:
     """A Parquet file of ``table`` with ``stamps`` in its metadata. ``small``: time to write counts; else size counts."""
-    sink = pa.BufferOutputStream()
     packing = {"compression": "none", "use_dictionary": False} if small else {"compression": "zstd"}
-    with pq.ParquetWriter(sink, table.schema, store_schema=False, write_statistics=False, **packing) as writer:
-        writer.write_table(table)
+    return seal_parts(table.schema, [table], stamps, packing)
+
+
+def seal_parts(
+    schema: pa.Schema, parts: Iterable[pa.Table], stamps: Mapping[str, str], packing: Mapping[str, Any] = {"compression": "zstd"}
+) -> bytes:
+    """As ``seal``, of tables one after the other, of which only the one being written needs to be there."""
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, schema, store_schema=False, write_statistics=False, **packing) as writer:
+        for table in parts:
+            writer.write_table(table)
         writer.add_key_value_metadata({**stamps, _KEY.decode(): _EMPTY.decode()})
     content = bytearray(sink.getvalue())
     start, end = _place(content)
@@ -45,9 +54,13 @@ def stamps_of(content: bytes) -> dict[str, str]:
     return {key.decode(): value.decode() for key, value in found.items()}
 
 
-def rows_of(content: bytes, columns: Sequence[str] | None = None) -> pa.Table:
-    """The rows of a file whose seal holds."""
-    return pq.ParquetFile(pa.BufferReader(content)).read(columns=None if columns is None else list(columns), use_threads=False)
+def rows_of(
+    content: bytes, columns: Sequence[str] | None = None, dictionaries: Sequence[str] = (), groups: Sequence[int] | None = None
+) -> pa.Table:
+    """The rows of a file whose seal holds, or of some of its row groups; the columns in ``dictionaries`` encoded as such."""
+    file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=list(dictionaries))
+    chosen = range(file.num_row_groups) if groups is None else groups
+    return file.read_row_groups(list(chosen), columns=None if columns is None else list(columns), use_threads=False)
 
 
 def _place(content: bytes | bytearray) -> tuple[int, int]:

@@ -64,6 +64,10 @@ def lock_path(sweep: str) -> str:
     return f"sweeps/{sweep}/writer.lock"
 
 
+def is_segment(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
+
+
 def list_segments(files: Files, sweep: str) -> set[Segment]:
     matches = (_NAME.fullmatch(name) for name in files.names(log_folder(sweep)))
     return {Segment(int(match[1]), int(match[2])) for match in matches if match}

@@ -55,10 +55,16 @@ def make_views(files: Files, sweep: str) -> SweepTables:
 def union(tables: Iterable[pa.Table]) -> pa.Table:
     """The rows of all tables. A column that is missing in one is null there; clashing types become numbers or else text."""
     listed = list(tables)
-    types: dict[str, pa.DataType] = {}
-    for field in (field for table in listed for field in table.schema):
-        types[field.name] = _common_type(types.get(field.name, field.type), field.type)
+    types = common_types(table.schema for table in listed)
     return pa.concat_tables([_cast(table, types) for table in listed], promote_options="default").combine_chunks()
+
+
+def common_types(schemas: Iterable[pa.Schema]) -> dict[str, pa.DataType]:
+    """The columns of a union, in the order in which they are met."""
+    types: dict[str, pa.DataType] = {}
+    for field in (field for schema in schemas for field in schema):
+        types[field.name] = _common_type(types.get(field.name, field.type), field.type)
+    return types
 
 
 def _collecting(tables: Iterable[tuple[pa.Table, str]], parts: list[pa.Table], starts: list[Fact]) -> Iterator[Fact]:

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from metasearch.core.history import NEVER_BEST, History
-
-CONFIDENCE = 0.95
+from metasearch.store.noise import Noise
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Standing:
 def standings(history: History) -> list[Standing]:
     """Every config of a sweep, the lowest mean of the seeds' best losses first; those without any loss last.
 
-    Two configs are tied if Student's two-sided t-test with the pooled variance does not tell their means apart at ``CONFIDENCE``.
+    Two configs are tied if Student's two-sided t-test with the pooled variance does not tell their means apart.
     That variance takes the noise of all configs for equal: with three seeds each its own estimate would be worth little.
     """
     losses: dict[str, list[float]] = {}
@@ -40,34 +39,23 @@ def standings(history: History) -> list[Standing]:
         listed = losses.setdefault(trial.config.id, [])
         if trial.state not in NEVER_BEST and math.isfinite(trial.best_loss):
             listed.append(trial.best_loss)
-    noise, freedom = _pooled(list(losses.values()))
+    noise = Noise.pooled(list(losses.values()))
     order = sorted(losses, key=lambda config: statistics.fmean(losses[config]) if losses[config] else math.inf)
     best = losses[order[0]] if order else []
-    return [_standing(history, config, losses, noise, _tied(best, losses[config], noise, freedom)) for config in order]
+    return [_standing(history, config, losses, noise, _tied(best, losses[config], noise)) for config in order]
 
 
 def _standing(
-    history: History, config: str, losses: Mapping[str, Sequence[float]], noise: float | None, tied: bool | None
+    history: History, config: str, losses: Mapping[str, Sequence[float]], noise: Noise | None, tied: bool | None
 ) -> Standing:
     trials = [trial for trial in history if trial.config.id == config]
     mean = statistics.fmean(losses[config]) if losses[config] else None
     numbers = tuple(int(trial.number) for trial in trials)
-    return Standing(config, trials[0].config.strategy, numbers, len(trials) - len(losses[config]), mean, noise, tied)
+    lost = len(trials) - len(losses[config])
+    return Standing(config, trials[0].config.strategy, numbers, lost, mean, noise.deviation if noise else None, tied)
 
 
-def _pooled(groups: Sequence[Sequence[float]]) -> tuple[float | None, int]:
-    """Standard deviation within groups, and its degrees of freedom."""
-    freedom = sum(max(len(group) - 1, 0) for group in groups)
-    if freedom == 0:
-        return None, 0
-    squares = sum((len(group) - 1) * statistics.variance(group) for group in groups if len(group) > 1)
-    return math.sqrt(squares / freedom), freedom
-
-
-def _tied(best: Sequence[float], other: Sequence[float], noise: float | None, freedom: int) -> bool | None:
+def _tied(best: Sequence[float], other: Sequence[float], noise: Noise | None) -> bool | None:
     if noise is None or not best or not other:
         return None
-    from scipy.stats import t
-
-    allowed = float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * noise * math.sqrt(1 / len(best) + 1 / len(other))
-    return statistics.fmean(other) - statistics.fmean(best) <= allowed
+    return noise.ties(statistics.fmean(best), len(best), statistics.fmean(other), len(other))

@@ -124,7 +124,7 @@ def test_best_at_fewer_tokens_sees_only_the_beginning(place: Place) -> None:
 def test_the_query_of_the_readme_works_and_csv_has_a_header(place: Place) -> None:
     sql = "select strategy, min(val_bpb) from trials group by 1 order by 2"
     assert place.json("query", sql)
-    assert place.run("query", sql, "--csv").startswith("strategy,min(val_bpb)\n")
+    assert place.run("query", sql, "--format", "csv").startswith("strategy,min(val_bpb)\n")
 
 
 def test_every_decision_of_the_sweep_passes_the_audit(place: Place) -> None:

@@ -21,6 +21,7 @@ from metasearch.core.event import Closed
 from metasearch.core.history import History
 from metasearch.store import Store, StoreUnavailable
 from metasearch.store.log import read_facts
+from metasearch.store.merging import merge
 from metasearch.store.patience import PatientLog
 from tests.store.strategies import same, whole_sweep
 from tests.store.test_thetas import CARD, THETA
@@ -62,6 +63,21 @@ def test_a_sweep_is_written_and_read(url: str) -> None:
     assert same(store.facts("contract"), made)
     assert store.best(top=1)["loss"].to_pylist() == [store.query("select best_loss from sweeps")[0][0].as_py()]
     assert History.fold(made).best_loss <= store.best(top=1)["loss"][0].as_py()
+
+
+def test_a_store_in_a_bucket_is_compacted_checked_and_merged(url: str, tmp_path: Path) -> None:
+    store = Store(url)
+    with store.open_log("contract") as log:
+        log.append(whole_sweep(trials=3))
+    before = store.best().to_pylist()
+    assert store.compact()[0] == ["contract"]
+    assert store.best().to_pylist() == before
+    with store.open_log("contract") as log:
+        log.append([Closed(1e9, "again")])
+    assert store.query("select reason from sweeps")["reason"].to_pylist() == ["again"]
+    assert list(store.check()) == []
+    assert merge(store, Store(tmp_path)).copied == ["contract"]
+    assert Store(tmp_path).best().to_pylist() == before
 
 
 def test_the_endpoint_may_come_from_the_environment(url: str, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
