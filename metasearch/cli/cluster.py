@@ -15,7 +15,7 @@ app = typer.Typer(help="What starts a Ray cluster elsewhere.", no_args_is_help=T
 
 @app.command()
 def render(
-    target: Annotated[str, typer.Argument(help="aws, gcp, on-premise, rayjob, raycluster, slurm or dockerfile.")],
+    target: Annotated[str, typer.Argument(help="aws, gcp, on-premise, rayjob, raycluster, slurm, ssh or dockerfile.")],
     config: Annotated[Path | None, typer.Option(help="Cluster file (YAML); the defaults if left out.")] = None,
     gpus: Annotated[int | None, typer.Option(help="GPUs of each worker.")] = None,
     workers: Annotated[int | None, typer.Option(help="How many workers.")] = None,
