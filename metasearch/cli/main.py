@@ -274,11 +274,23 @@ def simulate(
 
 
 @app.command()
-def doctor(store: StoreOption = "./store", address: AddressOption = None, as_json: JsonOption = False) -> None:
-    """Check this machine: Python, torch, GPUs, Ray, ports, store, threads."""
+def doctor(
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="Check every node of the cluster instead: --address, or auto.")
+    ] = False,
+    store: StoreOption = "./store",
+    address: AddressOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check this machine: Python, torch, GPUs, Ray, ports, store, threads; or every node of a cluster."""
     from metasearch.cli.doctor import check_all, lines
 
-    checks = check_all(store, address)
+    if cluster:
+        from metasearch.cli.doctor_cluster import check_nodes
+
+        checks = check_nodes(store, address)
+    else:
+        checks = check_all(store, address)
     answer([vars(check) for check in checks], lines(checks), as_json)
     raise typer.Exit(0 if all(check.ok for check in checks) else 1)
 

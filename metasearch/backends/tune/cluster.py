@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,12 +50,23 @@ def cluster(address: str | None = None, cpus: int | None = None) -> Iterator[Non
 
 def _connect(address: str, **options: Any) -> None:
     try:
+        _knock(address)
         ray.init(address=address, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UserError(
             f'No Ray cluster answers at address "{address}" ({one_line(error)}). '
             "Start one with `ray start --head`, give its address, or leave --address out to run on this machine."
         ) from error
+
+
+def _knock(address: str) -> None:
+    """Ray would try for minutes. Raises ConnectionError or ValueError if nothing listens at a host and port."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10.0).close()
+        except OSError as error:
+            raise ConnectionError(error.strerror or str(error)) from error
 
 
 def describe_cluster() -> dict[str, Any]:
