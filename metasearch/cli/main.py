@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from metasearch.cli import asking, cluster, handover, imports, meta, reporting
+from metasearch.cli import asking, cluster, handover, imports, logs, meta, reporting
 from metasearch.cli.driving import drive
 from metasearch.cli.options import (
     AddressOption,
@@ -40,6 +40,7 @@ app.command("import")(imports.import_)
 app.command("to-optuna")(imports.to_optuna)
 handover.register(app)
 reporting.register(app)
+app.command("logs")(logs.logs)
 
 OverrideOption = Annotated[list[str] | None, typer.Option("--override", "-o", metavar="A.B=C", help="Change one key of the file.")]
 FileArgument = Annotated[Path, typer.Argument(help="Sweep file (YAML).")]
@@ -74,6 +75,9 @@ def launch(
     cpus: CpusOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and the first configs; run nothing.")] = False,
     or_resume: Annotated[bool, typer.Option("--or-resume", help="Go on with the sweep if the store has it already.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return once a driver of its own runs the sweep: here, or on the head of --address.")
+    ] = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -89,6 +93,14 @@ def launch(
         sweep = run.resolve(sweep_file)
         planned = plan(sweep, Store(store))
         answer(planned, dry_run_lines(sweep, planned), as_json)
+        return
+    if detach:
+        from metasearch.cli.detached import detach as start_driver
+
+        options = ["-q", *(["--or-resume"] if or_resume else []), *([] if cpus is None else ["--cpus", str(cpus)])]
+        host = start_driver(sweep_file, store, address, options)
+        follow = f"metasearch logs {sweep_file.name} --follow --store {store}"
+        answer({"sweep": sweep_file.name, "host": host}, [f"{sweep_file.name} runs on {host}. Follow it with: {follow}"], as_json)
         return
     start = run.launch_or_resume if or_resume else run.launch
     drive(store, sweep_file.name, quiet, as_json, lambda **how: start(sweep_file, address=address, cpus=cpus, **how))

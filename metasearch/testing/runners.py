@@ -47,6 +47,9 @@ class CurveRunner:
         diverged = progress.step >= self.sweep.settings.get("diverge_at", math.inf)
         return Progress(progress.step, math.inf if diverged else progress.loss, progress.seconds, metrics)
 
+    def halt(self) -> None:
+        """Stops at reports only."""
+
     def obey(self, directive: Directive) -> None:
         self.lr *= directive.lr_scale or 1.0
 
