@@ -20,8 +20,9 @@ from metasearch.core.errors import UserError
 from metasearch.store.archive import Store
 from metasearch.store.files import StoreUnavailable
 from metasearch.sweep.file import AnySweep
+from metasearch.sweep.run import already_there
 
-COPY_SECONDS = 2.0
+COPY_SECONDS = 1.0
 MOST_OUTPUT = 200_000
 """Bytes of output that are kept, the newest."""
 
@@ -44,11 +45,13 @@ class Launch:
 def detach(file: AnySweep, store_url: str, address: str | None, options: Sequence[str]) -> str:
     """Starts a driver and waits until it runs the sweep; the host it is on.
 
-    Raises UserError if the sweep is being run, or with the driver's last words if it ended before it ran.
+    Raises UserError if the sweep is there or is being run, or with the driver's last words if it ended before it ran.
     """
     store = Store(store_url)
     if store.is_running(file.name):
         raise UserError(f"Sweep {file.name} is being run. Follow it with `metasearch watch {file.name} --store {store.url}`.")
+    if file.name in store.sweeps() and "--or-resume" not in options:
+        raise already_there(store, file.name)
     store.put_driver_output(file.name, "")
     launch = Launch(file.name, yaml.safe_dump(file.model_dump(mode="json")), store.url, tuple(options))
     host = _start_here(launch) if address is None else _start_on_head(launch, address)

@@ -94,7 +94,7 @@ def launch(
         planned = plan(sweep, Store(store))
         answer(planned, dry_run_lines(sweep, planned), as_json)
         return
-    if detach:
+    if detach or (address or "").startswith("ray://"):
         from metasearch.cli.detached import detach as start_driver
 
         options = ["-q", *(["--or-resume"] if or_resume else []), *([] if cpus is None else ["--cpus", str(cpus)])]

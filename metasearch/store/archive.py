@@ -178,7 +178,7 @@ class Store:
             warnings.warn(torn.message, stacklevel=2)
 
     def _last_time(self, sweep: str) -> float:
-        newest = max(list_segments(self.files, sweep), key=lambda segment: segment.last)
+        newest = max(list_segments(self.files, sweep), key=lambda segment: segment.end)
         return max((fact.time for fact in self._facts(sweep, newest.first)), default=0.0)
 
     def _view(self, view: str, sweep: str | None, columns: Sequence[str] | None = None) -> pa.Table:

@@ -52,6 +52,8 @@ def _connect(address: str, **options: Any) -> None:
     try:
         _knock(address)
         ray.init(address=address, **options)
+    except ImportError as error:
+        raise UserError(f"Ray cannot be reached at {address} ({one_line(error)}): pip install 'metasearch[cluster]'.") from error
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UserError(
             f'No Ray cluster answers at address "{address}" ({one_line(error)}). '

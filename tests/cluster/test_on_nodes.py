@@ -1,4 +1,4 @@
-"""``metasearch doctor --cluster`` on real nodes, and what it says of faults that one machine cannot have."""
+"""Commands on a cluster of several real nodes; and what the doctor says of faults that one machine cannot have."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 
 from metasearch.backends.tune import NodeFound
 from metasearch.cli.doctor_cluster import checks_of
+from tests.cli.test_cli import make_place
 from tests.cluster.nodes import nodes
 
 pytestmark = [pytest.mark.xdist_group("cli"), pytest.mark.timeout(120)]
@@ -26,9 +29,37 @@ def doctor(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=dict(os.environ), capture_output=True, text=True, timeout=100, check=False)
 
 
-def test_every_node_is_looked_at_and_a_gpu_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Of a cluster of three nodes; the last one offers a GPU that it has not."""
     with nodes({"num_cpus": 1}, {"num_cpus": 1}, {"num_cpus": 1, "num_gpus": 1}) as cluster:
-        done = doctor(tmp_path, "--address", cluster.address, "--json")
+        yield cluster.address
+
+
+def test_a_detached_driver_runs_on_the_head_and_tells_through_the_store(tmp_path: Path, address: str) -> None:
+    place = make_place(tmp_path)
+    sweep = place.write("detached", budget={"trials": 2})
+    assert "detached runs on" in place.run("launch", sweep, "--detach", "--address", address)
+    assert "is being run" in place.run("launch", sweep, "--detach", "--address", address, status=2)
+    told = place.run("logs", "detached", "--follow")
+    assert "trial 1: proposed by random" in told
+    assert "closed: all 2 trials ended" in told
+    assert {line["trial"] for line in place.json("logs", "detached", "--trial", "1")} == {1}
+    until = time.monotonic() + 30
+    while "ended with exit code 0" not in place.run("logs", "detached", "--driver") and time.monotonic() < until:
+        time.sleep(0.5)
+    assert "winner: trial" in place.run("logs", "detached", "--driver")
+    assert "already has a sweep" in place.run("launch", sweep, "--detach", "--address", address, status=2)
+
+
+def test_the_fault_of_a_detached_driver_is_shown_to_whoever_started_it(tmp_path: Path) -> None:
+    place = make_place(tmp_path)
+    sweep = place.write("faulty", task={"corpus": "nowhere.txt"})
+    assert "nowhere.txt" in place.run("launch", sweep, "--detach", status=2)
+
+
+def test_every_node_is_looked_at_and_a_gpu_that_is_not_there_is_a_fault(tmp_path: Path, address: str) -> None:
+    done = doctor(tmp_path, "--address", address, "--json")
     assert done.returncode == 1, done.stdout + done.stderr
     checks = json.loads(done.stdout)
     assert len({check["node"] for check in checks}) == 3
