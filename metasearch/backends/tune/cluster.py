@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 from metasearch.backends.tune._ray import ray
@@ -49,11 +50,11 @@ def cluster(address: str | None = None, cpus: int | None = None) -> Iterator[Non
 
 
 def _connect(address: str, **options: Any) -> None:
+    if address.startswith("ray://") and find_spec("grpc") is None:
+        raise UserError(f"Ray's client, which reaches {address}, is not installed: pip install 'metasearch[cluster]'.")
     try:
         _knock(address)
         ray.init(address=address, **options)
-    except ImportError as error:
-        raise UserError(f"Ray cannot be reached at {address} ({one_line(error)}): pip install 'metasearch[cluster]'.") from error
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UserError(
             f'No Ray cluster answers at address "{address}" ({one_line(error)}). '
