@@ -88,9 +88,19 @@ def _die() -> Any:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _be_told_to_end() -> Any:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _exhaust_memory() -> Any:
     return bytearray(1 << 60)
 
 
-FAULTS: dict[str, Callable[[], Any]] = {"raise": _raise, "hang": _hang, "die": _die, "memory": _exhaust_memory}
+FAULTS: dict[str, Callable[[], Any]] = {
+    "raise": _raise,
+    "hang": _hang,
+    "die": _die,
+    "memory": _exhaust_memory,
+    "end": _be_told_to_end,
+}
 """What can go wrong in a worker."""

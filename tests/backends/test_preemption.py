@@ -6,15 +6,19 @@ import inspect
 import os
 import pathlib
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from metasearch import catalog
 from metasearch.backends import tune
+from metasearch.backends.tune.faces import error_of
+from metasearch.cluster.leaving import leave, trial_processes
 from metasearch.core.engine import Engine
 from metasearch.core.event import Failed, Reported
 from metasearch.core.history import PREEMPTED, History, State
@@ -51,7 +55,7 @@ class OnceInto:
         if history.steps_spent and not self.sent:
             self.sent = True
             pid = int((self.notes / "pid-0").read_text())
-            assert Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::ResourceTrainable"), "as docs/cluster.md says"
+            assert pid in trial_processes()
             threading.Timer(0.2, os.kill, (pid, signal.SIGTERM)).start()
         return None
 
@@ -74,6 +78,20 @@ def one_trial(folder: Path, observer: Any) -> tuple[list[Any], History]:
         engine = Engine.open(sweep, catalog.build_searcher("random"), catalog.build_scheduler("fifo"), log, time.time())
         tune.run(engine, store.url, Noted, observer)
     return list(store.facts("one")), store.history("one")
+
+
+def test_whoever_leaves_tells_each_trial_once_and_those_that_come_meanwhile() -> None:
+    with subprocess.Popen(["sleep", "60"]) as first, subprocess.Popen(["sleep", "60"]) as second:
+        looks = iter([[first.pid], [first.pid, second.pid]])
+        assert leave(0.5, lambda: next(looks, [])) == 2
+    assert (first.returncode, second.returncode) == (-signal.SIGTERM, -signal.SIGTERM)
+
+
+def test_a_worker_told_to_end_before_its_trial_hears_signals_was_preempted_too(tmp_path: Path) -> None:
+    died = "The actor died unexpectedly before finishing this task.\nWorker exits with an exit code 1. "
+    for told, error in (("The process receives a SIGTERM.", PREEMPTED), ("", "the worker process died")):
+        (tmp_path / "error.txt").write_text(f"{died}{told}\n")
+        assert error_of(SimpleNamespace(error_file=tmp_path / "error.txt"))[0].startswith(error)
 
 
 def test_a_trial_told_to_end_goes_on_after_its_last_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
