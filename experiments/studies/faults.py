@@ -39,9 +39,12 @@ from slots import slots_busy
 from metasearch import catalog
 from metasearch.core.audit import audit
 from metasearch.core.errors import UserError
-from metasearch.core.event import Failed, Reported, Resumed
-from metasearch.core.history import State
+from metasearch.core.event import Failed, Reported, Resumed, TrialId
+from metasearch.core.history import History, State
 from metasearch.store.archive import Store
+
+Curves = dict[int, list[tuple[int, float]]]
+"""Steps and losses of every trial."""
 
 REPORTS, TOKENS = 4, 16_000
 WORKERS = 3
@@ -209,10 +212,10 @@ def planned(made: Place, trials: int, chance: random.Random, errors: Errors | No
     return faults
 
 
-def checked(store: Store, trials: int, expected: dict[int, list[tuple[int, float]]] | None) -> dict[str, Any]:
+def checked(store: Store, trials: int, expected: Curves | None) -> dict[str, Any]:
     """What the log holds, against what an undisturbed sweep reported."""
     facts, history = list(store.facts("faults")), store.history("faults")
-    reports: dict[int, list[tuple[int, float]]] = {number: [] for number in range(trials)}
+    reports: Curves = {number: [] for number in range(trials)}
     for fact in facts:
         if isinstance(fact, Reported):
             reports[fact.trial].append((fact.step, fact.loss))
@@ -232,10 +235,21 @@ def checked(store: Store, trials: int, expected: dict[int, list[tuple[int, float
         "resumed": sum(isinstance(fact, Resumed) for fact in facts),
         "decisions_that_differ_when_made_again": len(list(complaints)),
         "winner": None if best is None else [best.number, history.best_loss],
-        "losses_that_differ": None if expected is None else sum(reports[n] != expected[n] for n in expected),
+        "losses_that_differ": _differences(reports, expected or reports, history),
         "slots_busy": round(slots_busy(facts, WORKERS)[1], 3),
         "_reports": reports,
     }
+
+
+def _differences(found: Curves, expected: Curves, history: History) -> list[str]:
+    """Trials whose reports are not to the last bit those of the undisturbed sweep."""
+    lines = []
+    for number in (number for number in expected if found[number] != expected[number]):
+        pairs = zip(found[number], expected[number], strict=False)
+        step, loss, other = next(((step, loss, other) for (step, loss), (_, other) in pairs if loss != other), (0, 0.0, 0.0))
+        trial = history[TrialId(number)]
+        lines.append(f"trial {number}, {trial.leg + 1} leg(s), {trial.config.strategy}: {loss!r}, not {other!r} at step {step}")
+    return lines
 
 
 def main() -> int:
