@@ -10,12 +10,12 @@ import typer
 
 from metasearch.cli.options import JsonOption
 
-app = typer.Typer(help="What starts a Ray cluster elsewhere.", no_args_is_help=True)
+app = typer.Typer(help="What starts a Ray cluster elsewhere, and what a machine does that leaves.", no_args_is_help=True)
 
 
 @app.command()
 def render(
-    target: Annotated[str, typer.Argument(help="aws, gcp, on-premise, rayjob, raycluster, slurm or dockerfile.")],
+    target: Annotated[str, typer.Argument(help="aws, gcp, on-premise, rayjob, raycluster, slurm, ssh or dockerfile.")],
     config: Annotated[Path | None, typer.Option(help="Cluster file (YAML); the defaults if left out.")] = None,
     gpus: Annotated[int | None, typer.Option(help="GPUs of each worker.")] = None,
     workers: Annotated[int | None, typer.Option(help="How many workers.")] = None,
@@ -41,3 +41,13 @@ def render(
         print(f"Wrote {out / name}.")
     else:
         sys.stdout.write(text)
+
+
+@app.command()
+def leave(
+    seconds: Annotated[float, typer.Option(min=0.0, help="How long trials that Ray starts here meanwhile are told too.")] = 10.0,
+) -> None:
+    """On a machine that is about to be taken away: its trials halt after their training step, and go on elsewhere."""
+    from metasearch.cluster.leaving import leave as tell
+
+    print(f"Told {tell(seconds)} trial(s) on this machine to end.")

@@ -16,12 +16,13 @@ from metasearch.core.errors import UserError
 
 @dataclass
 class Check:
-    """One thing looked at: what was found, and what to do if it is not right."""
+    """One thing looked at: what was found, and what to do if it is not right. ``node``: of a cluster, else of this machine."""
 
     name: str
     ok: bool
     found: str
     remedy: str = ""
+    node: str = ""
 
 
 def check_all(store: str, address: str | None) -> list[Check]:
@@ -38,8 +39,11 @@ def check_all(store: str, address: str | None) -> list[Check]:
 
 
 def lines(checks: list[Check]) -> list[str]:
-    shown = []
+    shown, node = [], ""
     for check in checks:
+        if check.node != node:
+            node = check.node
+            shown.append(node)
         shown.append(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<9} {check.found}")
         if not check.ok and check.remedy:
             shown.append(f"      → {check.remedy}")

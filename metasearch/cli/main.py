@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from metasearch.cli import asking, cluster, handover, imports, meta, questions, reporting, stores
+from metasearch.cli import asking, cluster, handover, imports, logs, meta, questions, reporting, stores
 from metasearch.cli.driving import drive
 from metasearch.cli.options import (
     AddressOption,
@@ -43,6 +43,7 @@ for exporting in (imports.to_optuna, imports.to_tensorboard, imports.to_mlflow, 
 handover.register(app)
 questions.register(app)
 reporting.register(app)
+app.command("logs")(logs.logs)
 
 OverrideOption = Annotated[list[str] | None, typer.Option("--override", "-o", metavar="A.B=C", help="Change one key of the file.")]
 FileArgument = Annotated[Path, typer.Argument(help="Sweep file (YAML).")]
@@ -77,6 +78,9 @@ def launch(
     cpus: CpusOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and the first configs; run nothing.")] = False,
     or_resume: Annotated[bool, typer.Option("--or-resume", help="Go on with the sweep if the store has it already.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return once a driver of its own runs the sweep: here, or on the head of --address.")
+    ] = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -92,6 +96,14 @@ def launch(
         sweep = run.resolve(sweep_file)
         planned = plan(sweep, Store(store))
         answer(planned, dry_run_lines(sweep, planned), as_json)
+        return
+    if detach or (address or "").startswith("ray://"):
+        from metasearch.cli.detached import detach as start_driver
+
+        options = ["-q", *(["--or-resume"] if or_resume else []), *([] if cpus is None else ["--cpus", str(cpus)])]
+        host = start_driver(sweep_file, store, address, options)
+        follow = f"metasearch logs {sweep_file.name} --follow --store {store}"
+        answer({"sweep": sweep_file.name, "host": host}, [f"{sweep_file.name} runs on {host}. Follow it with: {follow}"], as_json)
         return
     start = run.launch_or_resume if or_resume else run.launch
     drive(store, sweep_file.name, quiet, as_json, lambda **how: start(sweep_file, address=address, cpus=cpus, **how))
@@ -242,11 +254,23 @@ def simulate(
 
 
 @app.command()
-def doctor(store: StoreOption = "./store", address: AddressOption = None, as_json: JsonOption = False) -> None:
-    """Check this machine: Python, torch, GPUs, Ray, ports, store, threads."""
+def doctor(
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="Check every node of the cluster instead: --address, or auto.")
+    ] = False,
+    store: StoreOption = "./store",
+    address: AddressOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check this machine: Python, torch, GPUs, Ray, ports, store, threads; or every node of a cluster."""
     from metasearch.cli.doctor import check_all, lines
 
-    checks = check_all(store, address)
+    if cluster:
+        from metasearch.cli.doctor_cluster import check_nodes
+
+        checks = check_nodes(store, address)
+    else:
+        checks = check_all(store, address)
     answer([vars(check) for check in checks], lines(checks), as_json)
     raise typer.Exit(0 if all(check.ok for check in checks) else 1)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 from metasearch.core.errors import UserError
 from metasearch.sweep.file import Section, apply_override, fault_of
@@ -19,6 +19,15 @@ _WORD = r"[A-Za-z0-9][A-Za-z0-9._:/@=-]*"
 Word = Annotated[str, Field(pattern=f"^{_WORD}$")]
 OptionalWord = Annotated[str, Field(pattern=f"^({_WORD})?$")]
 Name = Annotated[str, Field(pattern="^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")]
+
+
+def _one_line(line: str) -> str:
+    if "\n" in line:
+        raise ValueError("expected one line of shell")
+    return line
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
 
 
 class HeadSection(Section):
@@ -58,6 +67,9 @@ class OnPremiseSection(Section):
     user: Word = "ubuntu"
     head: Word = "10.0.0.10"
     workers: Annotated[list[Word], Field(min_length=1)] = ["10.0.0.11", "10.0.0.12"]
+    setup: Annotated[Line, Field(description="Shell line that makes metasearch available on a host (ssh).")] = (
+        ". .venv/bin/activate"
+    )
 
 
 class KubernetesSection(Section):
@@ -70,7 +82,7 @@ class SlurmSection(Section):
     partition: OptionalWord = ""
     account: OptionalWord = ""
     time: Annotated[Seconds, Field(ge=60, description="Of the whole job; a resubmitted one goes on.")] = 24 * 3600
-    setup: Annotated[str, Field(description="Shell line that makes metasearch available on a node.")] = ". .venv/bin/activate"
+    setup: Annotated[Line, Field(description="Shell line that makes metasearch available on a node.")] = ". .venv/bin/activate"
 
 
 class ClusterFile(Section):
@@ -80,7 +92,7 @@ class ClusterFile(Section):
     sweep: Annotated[Word, Field(description="Sweep file, relative to the folder the cluster is started from.")] = "sweep.yaml"
     store: Annotated[str, Field(description="Folder that every node sees under the same path, or s3://bucket/prefix.")]
     image: Annotated[Word, Field(description="Container image, as built from the rendered Dockerfile.")] = "metasearch:latest"
-    install: Annotated[str, Field(description="Shell line that installs metasearch on a fresh machine.")] = (
+    install: Annotated[Line, Field(description="Shell line that installs metasearch on a fresh machine.")] = (
         "python3 -m pip install metasearch"
     )
     port: Annotated[int, Field(ge=1024, le=65535)] = 6379
@@ -99,13 +111,6 @@ class ClusterFile(Section):
         if not re.fullmatch(rf"(/|(s3|gs)://){_WORD}", store):
             raise ValueError("expected an absolute path that every node sees, or a URL such as s3://bucket/prefix")
         return store
-
-    @field_validator("install")
-    @classmethod
-    def _one_line(cls, line: str) -> str:
-        if "\n" in line:
-            raise ValueError("expected one line of shell")
-        return line
 
     @property
     def on_shared_folder(self) -> bool:

@@ -77,6 +77,9 @@ def _pod(config: ClusterFile, name: str, resources: dict[str, Any], *, spot: boo
     container: dict[str, Any] = {"name": name, "image": config.image, "resources": resources, "volumeMounts": mounts}
     if settings.secret:
         container["envFrom"] = [{"secretRef": {"name": settings.secret}}]
+    if name == "ray-worker":  # before Ray hears of it: its end is the end of the trials
+        seconds = f"{min(10.0, config.grace / 2):g}"
+        container["lifecycle"] = {"preStop": {"exec": {"command": ["metasearch", "cluster", "leave", "--seconds", seconds]}}}
     spec: dict[str, Any] = {
         "terminationGracePeriodSeconds": int(config.grace),
         "containers": [container],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from metasearch.cluster import container, kuberay, ray_up, slurm
+from metasearch.cluster import container, kuberay, ray_up, slurm, ssh
 from metasearch.cluster.config import ClusterFile
 from metasearch.core.errors import UserError, did_you_mean
 
@@ -15,6 +15,7 @@ TARGETS: dict[str, tuple[str, Callable[[ClusterFile], str]]] = {
     "rayjob": ("rayjob.yaml", kuberay.job),
     "raycluster": ("raycluster.yaml", kuberay.cluster),
     "slurm": ("slurm.sh", slurm.script),
+    "ssh": ("ssh.sh", ssh.script),
     "dockerfile": ("Dockerfile", container.dockerfile),
 }
 """What can be rendered: the name of its file, and the function that gives its text."""

@@ -52,6 +52,8 @@ NEVER_BEST = frozenset({State.DIVERGED, State.FAILED})
 OUT_OF_BUDGET = "the budget of the sweep is used up"
 COMPLETED = "reached the horizon"
 DIVERGED = "the loss is not finite"
+PREEMPTED = "preempted: its machine is taken away"
+"""The error of a leg that was ended from outside. It says nothing about the trial, so it does not count against it."""
 
 
 class Trial:
@@ -260,7 +262,8 @@ class History:
         assert trial.state is State.RUNNING and fact.leg == trial.leg, f"{fact!r} cannot follow {trial!r}"
         trial.errors.append(fact.error)
         trial.last_time = fact.time
-        self._move(trial, State.FAILED if len(trial.errors) > self.sweep.max_failures else State.INTERRUPTED)
+        failures = sum(error != PREEMPTED for error in trial.errors)
+        self._move(trial, State.FAILED if failures > self.sweep.max_failures else State.INTERRUPTED)
 
     def _closed(self, fact: Closed) -> None:
         self.closed = fact.reason

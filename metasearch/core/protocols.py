@@ -83,11 +83,22 @@ class Progress:
     last: bool = False
 
 
+class Halted(Exception):  # noqa: N818
+    """Training stopped before its next report, where a checkpoint can be taken."""
+
+
 class Runner(Protocol):
     """One trial on a worker. A runner restored from a checkpoint goes on as if it had never stopped."""
 
     def advance(self) -> Progress:
-        """Trains to the next report."""
+        """Trains to the next report. Raises Halted if it stopped before, because of ``halt``."""
+        ...
+
+    def halt(self) -> None:
+        """Asks ``advance``, which may be running, to stop as soon as a checkpoint can be taken; at the next report at the latest.
+
+        Called from a signal handler: it may only take note.
+        """
         ...
 
     def obey(self, directive: Directive) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from metasearch.core.event import Action, Directive, Fact, Failed, Judged, Proposed, Reported, Thawed
+from metasearch.core.event import Action, Closed, Directive, Fact, Failed, Judged, Proposed, Reported, Thawed
 from metasearch.core.history import History
 
 
@@ -21,13 +21,25 @@ class Event:
 
 def story(facts: Iterable[Fact], number: int) -> list[Event]:
     """The events of a trial, oldest first. Asks for all facts, because what was known of the others explains what was decided."""
-    history, events, began = History(), list[Event](), 0.0
-    for fact in facts:
-        history.apply(fact)
-        began = fact.time if history.facts == 1 else began
-        if isinstance(fact, Proposed | Thawed | Reported | Judged | Failed) and fact.trial == number:
-            events += [Event(fact.time - began, type(fact).__name__.lower(), line) for line in _lines(fact, history)]
-    return events
+    teller = Teller()
+    return [event for fact in facts for trial, event in teller.tell(fact) if trial == number]
+
+
+class Teller:
+    """Tells every fact of a sweep, given one after the other from the first."""
+
+    def __init__(self) -> None:
+        self._history = History()
+        self._began = 0.0
+
+    def tell(self, fact: Fact) -> list[tuple[int | None, Event]]:
+        """The number of the trial that an event is about, None for the whole sweep, and the event."""
+        self._history.apply(fact)
+        self._began = fact.time if self._history.facts == 1 else self._began
+        seconds, kind = fact.time - self._began, type(fact).__name__.lower()
+        if isinstance(fact, Proposed | Thawed | Reported | Judged | Failed):
+            return [(fact.trial, Event(seconds, kind, line)) for line in _lines(fact, self._history)]
+        return [(None, Event(seconds, kind, f"{kind}: {fact.reason}" if isinstance(fact, Closed) else kind))]
 
 
 def _lines(fact: Proposed | Thawed | Reported | Judged | Failed, history: History) -> list[str]:

@@ -58,10 +58,10 @@ class Store:
         """The log of ``sweep``, new or not, to be written by this process alone until it is closed."""
         return SegmentLog(self.files, sweep)
 
-    def facts(self, sweep: str) -> Iterator[Fact]:
-        """Every fact of ``sweep``, oldest first. Warns if the newest segment is torn and ends before it."""
+    def facts(self, sweep: str, position: int = 0) -> Iterator[Fact]:
+        """Every fact of ``sweep`` from number ``position`` on. Warns if the newest segment is torn and ends before it."""
         self._chosen(sweep)
-        return self._facts(sweep)
+        return self._facts(sweep, position)
 
     def history(self, sweep: str) -> History:
         return History.fold(self.facts(sweep))
@@ -165,6 +165,17 @@ class Store:
     def clear_stop(self, sweep: str) -> None:
         self.files.delete(_stop_path(sweep))
 
+    def put_driver_output(self, sweep: str, text: str) -> None:
+        """What a driver without a terminal printed, in place of what it printed before."""
+        self.files.write_atomic(_output_path(sweep), text.encode())
+
+    def driver_output(self, sweep: str) -> str:
+        """Empty if no driver of ``sweep`` ran without a terminal."""
+        try:
+            return self.files.read(_output_path(sweep)).decode()
+        except FileNotFoundError:
+            return ""
+
     def put_checkpoint(self, sweep: str, trial: int, name: str, content: bytes) -> None:
         """Keeps ``content`` as the checkpoint ``name`` of a trial in place of an earlier one."""
         folder = _trial_folder(sweep, trial)
@@ -209,7 +220,7 @@ class Store:
             warnings.warn(torn.message, stacklevel=2)
 
     def _last_time(self, sweep: str) -> float:
-        newest = max(list_segments(self.files, sweep), key=lambda segment: segment.last)
+        newest = max(list_segments(self.files, sweep), key=lambda segment: segment.end)
         return max((fact.time for fact in self._facts(sweep, newest.first)), default=0.0)
 
     def _view(self, view: str, sweep: str | None, columns: Sequence[str] | None = None) -> pa.Table:
@@ -279,6 +290,10 @@ class Store:
 
 def _stop_path(sweep: str) -> str:
     return f"sweeps/{checked_name('sweep', sweep)}/stop"
+
+
+def _output_path(sweep: str) -> str:
+    return f"sweeps/{checked_name('sweep', sweep)}/driver.log"
 
 
 def _trial_folder(sweep: str, trial: int) -> str:

@@ -19,6 +19,9 @@ SLOTS = ("a", "b")
 INHERITED = "inherited"
 """A child's copy of its parent's checkpoint, made before the child starts: the parent trains on."""
 
+CUT_OFF = "cut-off"
+"""Where a trial was halted after its last report. Only its own next leg may start there: the engine never heard of that point."""
+
 
 @dataclass(frozen=True)
 class Saved:
@@ -30,7 +33,8 @@ class Saved:
 
     @property
     def step(self) -> int:
-        return int(self.report["step"])
+        """Of the report; 0 before the first."""
+        return int(self.report.get("step", 0))
 
 
 class Checkpoints:
@@ -56,6 +60,13 @@ class Checkpoints:
 
     def inherited(self, trial: int) -> Saved | None:
         return self._read(trial, INHERITED)
+
+    def save_cut_off(self, trial: int, report: dict[str, Any], checkpoint: bytes) -> None:
+        """``report``: the last one before; empty if there is none."""
+        self._store.put_checkpoint(self._sweep, trial, CUT_OFF, envelope(report, checkpoint))
+
+    def cut_off(self, trial: int) -> Saved | None:
+        return self._read(trial, CUT_OFF)
 
     def inherit(self, child: Trial) -> None:
         """Copies the parent's checkpoint at the child's start, once. If there is none, the child's worker will say so."""

@@ -65,8 +65,17 @@ class Held(Exception):  # noqa: N818
 class WriterLock(Protocol):
     """Held from its making until ``release``, or until the process dies."""
 
+    @property
+    def owner(self) -> str:
+        """A name of its own for a lock that can be lost without notice; empty if this one cannot."""
+        ...
+
     def renew(self) -> None:
         """To be called now and then. Raises Held if another process has it by now."""
+        ...
+
+    def check(self) -> None:
+        """Raises Held if another process has it now."""
         ...
 
     def release(self) -> None:
@@ -103,7 +112,14 @@ class FileLock:
         finally:
             os.close(descriptor)
 
+    @property
+    def owner(self) -> str:
+        return ""
+
     def renew(self) -> None:
+        pass
+
+    def check(self) -> None:
         pass
 
     def release(self) -> None:
@@ -135,7 +151,8 @@ class Lease:
     """An object that names its holder and a time after which anyone may take it.
 
     Object stores offer no lock here, so two processes that ask within one round trip are told apart by reading back: the last one
-    to write holds it, the other is refused at the latest at its next renewal. Clocks may differ by a quarter of the term.
+    to write holds it, the other is refused at the latest at its next renewal. Clocks may differ by a quarter of the term. What a
+    process writes that does not know yet that it lost its lease, the log's epochs keep out.
     """
 
     TERM_SECONDS = 60.0
@@ -154,9 +171,16 @@ class Lease:
         """Whoever holds the lease now."""
         return _living_holder(_read_lease(files, path))
 
+    @property
+    def owner(self) -> str:
+        return self._owner
+
     def renew(self) -> None:
         if time.time() - self._renewed > self.TERM_SECONDS / 4:
             self._take()
+
+    def check(self) -> None:
+        self._refuse_if_held()
 
     def release(self) -> None:
         if _read_lease(self._files, self._path).get("owner") == self._owner:

@@ -20,9 +20,23 @@ from metasearch.store.local import TEMPORARY
 from metasearch.store.locks import Held
 from metasearch.store.paths import checked_name
 from metasearch.store.schema import READERS, VERSION, Corrupt, encode, write_table
-from metasearch.store.segments import FAN_IN, Segment, chain, gap, list_segments, load, lock_path, log_folder, read_segments
+from metasearch.store.segments import (
+    FAN_IN,
+    Marker,
+    Segment,
+    chain,
+    gap,
+    list_markers,
+    list_segments,
+    load,
+    lock_path,
+    log_folder,
+    read_segments,
+)
 
 SET_ASIDE = ".corrupt"
+MOST_MARKERS = 1000
+"""Of earlier writers. Nothing is still on its way from one that was so many writers ago."""
 
 
 def read_facts(files: Files, sweep: str, position: int = 0) -> Iterator[Fact]:
@@ -56,6 +70,10 @@ class SegmentLog:
             raise self._refusal(held) from None
         try:
             self._recover()
+            self._epoch = self._begin_epoch()
+        except Held as held:
+            self._lock.release()
+            raise self._refusal(held) from None
         except BaseException:
             self._lock.release()
             raise
@@ -69,7 +87,7 @@ class SegmentLog:
     @property
     def facts(self) -> int:
         """How many facts the log holds."""
-        return self._segments[-1].last + 1 if self._segments else 0
+        return self._segments[-1].end + 1 if self._segments else 0
 
     def append(self, facts: Sequence[Fact]) -> None:
         """All of ``facts`` are durable when it returns. When it raises StoreUnavailable, none is and it may be tried again."""
@@ -77,7 +95,7 @@ class SegmentLog:
             return
         self.keep()
         self._mark()
-        segment = Segment(self.facts, self.facts + len(facts) - 1)
+        segment = Segment(self.facts, self.facts + len(facts) - 1, self._epoch)
         rows = encode(facts, segment.first)
         self._create(segment, write_table(rows, small=True))
         self._segments.append(segment)
@@ -124,6 +142,25 @@ class SegmentLog:
             changes.mark(self._files, self._sweep)
         self._marked = True
 
+    def _begin_epoch(self) -> int:
+        """The epoch of this writer. Where the lock is a lease, a new one that begins here, marked before anything is written.
+
+        Two writers that took the lease within one round trip may mark the same epoch. The later marker's writer sees the other one,
+        and whoever holds the lease by then goes one further. Raises Held for the other.
+        """
+        owner, markers = self._lock.owner, list_markers(self._files, self._sweep)
+        epoch = max([*(marker.epoch for marker in markers), *(segment.epoch for segment in self._segments)], default=0)
+        for old in sorted(markers, key=lambda marker: marker.epoch)[:-MOST_MARKERS]:
+            self._files.delete(f"{self._folder}/{old.name}")
+        while owner:
+            epoch += 1
+            self._files.write_atomic(f"{self._folder}/{Marker(self.facts, epoch, owner).name}", b"")
+            markers = list_markers(self._files, self._sweep)
+            self._lock.check()
+            if all(marker.owner == owner for marker in markers if marker.epoch >= epoch):
+                break
+        return epoch
+
     def _create(self, segment: Segment, content: bytes) -> None:
         path = f"{self._folder}/{segment.name}"
         try:
@@ -151,21 +188,28 @@ class SegmentLog:
     def _merge(self, start: int, end: int) -> None:
         """Replaces segments ``start`` to ``end`` (excluded) by one. Whenever it is cut short, readers find every fact once."""
         parts = self._segments[start:end]
-        merged = Segment(parts[0].first, parts[-1].last)
-        rows = pa.concat_tables([self._rows(part) for part in parts], promote_options="default").combine_chunks()
+        merged = Segment(parts[0].first, parts[-1].end, self._epoch)
+        try:
+            rows = pa.concat_tables([self._rows(part) for part in parts], promote_options="default").combine_chunks()
+        except FileNotFoundError:
+            self._look_again()
+            return
         self._files.write_atomic(f"{self._folder}/{merged.name}", write_table(rows, small=False))
         self._segments[start:end] = [merged]
         for part in parts:
             self._appended.pop(part, None)
             self._files.delete(f"{self._folder}/{part.name}")
 
+    def _look_again(self) -> None:
+        """A writer that had lost its lease may have merged what is this one's by now. Raises UserError if facts are lost."""
+        facts, self._segments = self.facts, chain(list_segments(self._files, self._sweep))
+        if self.facts < facts:
+            raise gap(self._files, self._sweep, self.facts)
+
     def _rows(self, segment: Segment) -> pa.Table:
         if segment in self._appended:
             return self._appended[segment]
-        try:
-            table, version = load(self._files, self._sweep, segment)
-        except FileNotFoundError:
-            raise gap(self._files, self._sweep, segment.first) from None
+        table, version = load(self._files, self._sweep, segment)
         return table if version == VERSION else encode(READERS[version](table), segment.first)
 
     def _recover(self) -> None:
@@ -177,14 +221,14 @@ class SegmentLog:
         found = list_segments(self._files, self._sweep)
         found -= {segment for segment in found if self._is_torn_merge(segment, found)}
         self._segments = chain(found)
-        if found and self.facts <= max(segment.last for segment in found):
+        if found and self.facts <= max(segment.end for segment in found):
             raise gap(self._files, self._sweep, self.facts)
         for leftover in found - set(self._segments):
             self._files.delete(f"{self._folder}/{leftover.name}")
 
     def _set_torn_tail_aside(self) -> None:
         """Several at once are possible where a disk reported writes as durable that were not."""
-        while newest := max(list_segments(self._files, self._sweep), key=lambda s: (s.last, -s.first), default=None):
+        while newest := max(list_segments(self._files, self._sweep), key=lambda s: (s.end, -s.first), default=None):
             try:
                 load(self._files, self._sweep, newest)
                 return
@@ -199,7 +243,7 @@ class SegmentLog:
 
     def _is_torn_merge(self, segment: Segment, found: set[Segment]) -> bool:
         """Is ``segment`` damaged while all that it was merged from is still there? Then it is set aside; nothing is lost."""
-        parts = {part for part in found if part != segment and segment.first <= part.first and part.last <= segment.last}
+        parts = {part for part in found if part != segment and segment.first <= part.first and part.end <= segment.end}
         if not parts:
             return False
         try:
@@ -207,7 +251,7 @@ class SegmentLog:
             return False
         except Corrupt:
             whole = chain(parts, segment.first)
-            if not whole or whole[-1].last < segment.last:
+            if not whole or whole[-1].end < segment.end:
                 return False
             self._set_aside(segment)
             return True

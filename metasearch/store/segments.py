@@ -2,6 +2,9 @@
 
 A segment is named by the numbers of its first and its last fact. A merged segment covers the ones it was made of, which may still
 lie beside it: the widest that can be read counts.
+
+Where the right to write is a lease, which can be lost without notice, every writer has an epoch of its own, and says in a marker at
+which fact it begins. From there on nothing counts that a writer of an earlier epoch wrote, however late it arrives.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from metasearch.core.errors import UserError
 from metasearch.store.files import Files
 from metasearch.store.schema import Corrupt, read_table
 
-_NAME = re.compile(r"(\d{10})-(\d{10})\.parquet")
+_NAME = re.compile(r"(\d{10})-(\d{10})(?:\.(\d{6}))?\.parquet")
+_MARKER = re.compile(r"(\d{10})\.(\d{6})\.([0-9a-f]+)\.writer")
 FAN_IN = 64
 """As many segments of one level are merged into one of the next."""
 
@@ -26,14 +30,21 @@ _LOOKS = 20
 
 
 class Segment(NamedTuple):
-    """Facts number ``first`` to ``last``, both included."""
+    """Facts number ``first`` to ``last``, both included; of them, those before ``fence`` count."""
 
     first: int
     last: int
+    epoch: int = 0
+    fence: int | None = None
 
     @property
     def name(self) -> str:
-        return f"{self.first:010d}-{self.last:010d}.parquet"
+        return f"{self.first:010d}-{self.last:010d}{f'.{self.epoch:06d}' if self.epoch else ''}.parquet"
+
+    @property
+    def end(self) -> int:
+        """The last fact that counts."""
+        return self.last if self.fence is None else min(self.last, self.fence - 1)
 
     @property
     def facts(self) -> int:
@@ -46,6 +57,18 @@ class Segment(NamedTuple):
         while facts >= FAN_IN:
             level, facts = level + 1, facts // FAN_IN
         return level
+
+
+class Marker(NamedTuple):
+    """The writer ``owner`` of an epoch begins with fact number ``first``."""
+
+    first: int
+    epoch: int
+    owner: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.first:010d}.{self.epoch:06d}.{self.owner}.writer"
 
 
 class TornTail(Corrupt):
@@ -69,28 +92,45 @@ def is_segment(name: str) -> bool:
 
 
 def list_segments(files: Files, sweep: str) -> set[Segment]:
-    matches = (_NAME.fullmatch(name) for name in files.names(log_folder(sweep)))
-    return {Segment(int(match[1]), int(match[2])) for match in matches if match}
+    """Those of which some fact counts."""
+    return _listed(files, sweep)[0]
+
+
+def list_markers(files: Files, sweep: str) -> set[Marker]:
+    return _listed(files, sweep)[1]
+
+
+def _listed(files: Files, sweep: str) -> tuple[set[Segment], set[Marker]]:
+    """Both from one listing, so that no segment is judged by markers of another moment."""
+    names = files.names(log_folder(sweep))
+    markers = {Marker(int(match[1]), int(match[2]), match[3]) for name in names if (match := _MARKER.fullmatch(name))}
+    segments = set()
+    for match in filter(None, map(_NAME.fullmatch, names)):
+        first, last, epoch = int(match[1]), int(match[2]), int(match[3] or 0)
+        fence = min((marker.first for marker in markers if marker.epoch > epoch and marker.first <= last), default=None)
+        if fence is None or fence > first:
+            segments.add(Segment(first, last, epoch, fence))
+    return segments, markers
 
 
 def chain(segments: Iterable[Segment], position: int = 0) -> list[Segment]:
     """The widest segments that hold fact ``position`` and all that follow it without a gap."""
     linked = []
-    for segment in sorted(segments, key=lambda s: (s.first, -s.last)):
-        if segment.first <= position <= segment.last:
+    for segment in sorted(segments, key=lambda s: (s.first, -s.end)):
+        if segment.first <= position <= segment.end:
             linked.append(segment)
-            position = segment.last + 1
+            position = segment.end + 1
     return linked
 
 
 def load(files: Files, sweep: str, segment: Segment) -> tuple[pa.Table, str]:
-    """A segment's rows and their schema version. Raises Corrupt if they are not the facts its name promises."""
+    """A segment's rows that count and their schema version. Raises Corrupt if they are not the facts its name promises."""
     path = f"{log_folder(sweep)}/{segment.name}"
     table, version = read_table(files.read(path), path)
     expected = pa.array(range(segment.first, segment.last + 1), pa.int64())
     if "seq" not in table.column_names or not table["seq"].combine_chunks().equals(expected):
         raise Corrupt(f"{path} does not hold the facts {segment.first} to {segment.last}.")
-    return table, version
+    return table.slice(0, segment.end - segment.first + 1), version
 
 
 def read_segments(files: Files, sweep: str, position: int = 0) -> Iterator[tuple[pa.Table, str]]:
@@ -106,13 +146,13 @@ def read_segments(files: Files, sweep: str, position: int = 0) -> Iterator[tuple
             for segment in chain(found, position):
                 table, version = load(files, sweep, segment)
                 yield table.slice(position - segment.first), version
-                position = segment.last + 1
+                position = segment.end + 1
         except FileNotFoundError:
             pass  # merged away since it was listed: look again
         except Corrupt as corrupt:
             unreadable[segment] = corrupt  # what it was merged from may still be there
         else:
-            if position > max((s.last for s in found | unreadable.keys()), default=-1):
+            if position > max((s.end for s in found | unreadable.keys()), default=-1):
                 return
             if unreadable:
                 break
@@ -128,10 +168,10 @@ def gap(files: Files, sweep: str, position: int) -> UserError:
 
 
 def _broken(files: Files, sweep: str, position: int, unreadable: dict[Segment, Corrupt]) -> UserError:
-    damaged = next((s for s in unreadable if s.first <= position <= s.last), None)
+    damaged = next((s for s in unreadable if s.first <= position <= s.end), None)
     if damaged is None:
         return gap(files, sweep, position)
-    newest = max(list_segments(files, sweep), key=lambda s: s.last, default=damaged)
+    newest = max(list_segments(files, sweep), key=lambda s: s.end, default=damaged)
     if newest == damaged and damaged.level == 0:
         return TornTail(
             f"{unreadable[damaged].message} It is the newest of its log; everything before it is sound. "

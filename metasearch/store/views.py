@@ -28,7 +28,7 @@ KEPT = ("sweeps", "trials", "curves", "decisions")
 
 def load_view(files: Files, sweep: str, view: str, columns: Sequence[str] | None = None) -> pa.Table:
     """The rows of one sweep in one of ``KEPT``, up to date with its log. Keeps what it had to make if the store can be written."""
-    facts = max((segment.last + 1 for segment in list_segments(files, sweep)), default=0)
+    facts = max((segment.end + 1 for segment in list_segments(files, sweep)), default=0)
     kept = _kept(files, sweep, view, facts, columns)
     if kept is not None:
         return kept

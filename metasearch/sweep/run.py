@@ -212,12 +212,16 @@ def begin(
     _runners(sweep, train)  # raises before anything is written
     with _writing(store, sweep.name, observer or Quiet()) as log:
         if any(True for _ in log.read()):
-            raise UserError(
-                f"The store {store.url} already has a sweep {sweep.name}. Go on with it: metasearch resume {sweep.name} "
-                f"--store {store.url}; or give this one another name (-o name=…, or --name where a command offers it)."
-            )
+            raise already_there(store, sweep.name)
         outcome = _run(sweep, store, log, observer or Quiet(), address, cpus, train)
     return _learned_from(outcome, store, observer or Quiet())
+
+
+def already_there(store: Store, name: str) -> UserError:
+    return UserError(
+        f"The store {store.url} already has a sweep {name}. Go on with it: metasearch resume {name} "
+        f"--store {store.url}; or give this one another name (-o name=…, or --name where a command offers it)."
+    )
 
 
 def launch_or_resume(file: AnySweep, store: str | Store = "./store", **how: Any) -> Outcome:
@@ -328,6 +332,11 @@ def _run(
     """Runs ``sweep`` on a cluster; ``before`` is how it stood, if it is resumed."""
     if before is not None and before.sweep == sweep and before.closed is not None and not _resumable(before):
         return Outcome(f"nothing left to do ({before.closed})", before)
+    if (address or "").startswith("ray://"):
+        raise UserError(
+            f"A driver must run on a machine of its cluster, which {address} only reaches from outside. "
+            f"Start one on the cluster's head: metasearch launch FILE --or-resume --address {address} --store {store.url}"
+        )
     import torch
 
     from metasearch.backends import tune

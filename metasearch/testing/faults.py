@@ -62,7 +62,14 @@ class _MemoryLock:
     locks: set[str]
     path: str
 
+    @property
+    def owner(self) -> str:
+        return ""
+
     def renew(self) -> None:
+        pass
+
+    def check(self) -> None:
         pass
 
     def release(self) -> None:

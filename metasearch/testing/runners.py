@@ -47,6 +47,9 @@ class CurveRunner:
         diverged = progress.step >= self.sweep.settings.get("diverge_at", math.inf)
         return Progress(progress.step, math.inf if diverged else progress.loss, progress.seconds, metrics)
 
+    def halt(self) -> None:
+        """Stops at reports only."""
+
     def obey(self, directive: Directive) -> None:
         self.lr *= directive.lr_scale or 1.0
 
@@ -85,9 +88,19 @@ def _die() -> Any:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _be_told_to_end() -> Any:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _exhaust_memory() -> Any:
     return bytearray(1 << 60)
 
 
-FAULTS: dict[str, Callable[[], Any]] = {"raise": _raise, "hang": _hang, "die": _die, "memory": _exhaust_memory}
+FAULTS: dict[str, Callable[[], Any]] = {
+    "raise": _raise,
+    "hang": _hang,
+    "die": _die,
+    "memory": _exhaust_memory,
+    "end": _be_told_to_end,
+}
 """What can go wrong in a worker."""

@@ -26,6 +26,7 @@ from metasearch.core.config import Value
 from metasearch.core.control import Control, Schedule
 from metasearch.core.errors import UserError
 from metasearch.core.event import Directive
+from metasearch.core.protocols import Halted
 from metasearch.core.rng import derive_seed
 from metasearch.core.space import Int, Space
 from metasearch.models._language_model import LanguageModel
@@ -49,13 +50,18 @@ NO_STEPS = Trace(math.nan, math.nan, math.nan, math.nan)
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a trial has come. ``tokens``: trained on so far. ``val_losses``: one per report. ``seconds``: all legs."""
+    """How far a trial has come. ``tokens``: trained on so far. ``val_losses``: one per report. ``seconds``: all legs.
+
+    ``steps`` and ``sums_S``: of the trace since the last report; not 0 only where training was halted between two.
+    """
 
     tokens: int = 0
     val_losses: tuple[float, ...] = ()
     trace: Trace = NO_STEPS
     seconds: float = 0.0
     diverged: bool = False
+    steps: int = 0
+    sums_S: tuple[float, ...] = (0.0, 0.0, 0.0)
 
     @staticmethod
     def from_facts(facts: Mapping[str, Any]) -> Standing:
@@ -98,6 +104,7 @@ class Trainer:
         self._state = self.model.initial_state(self._stream.rows)
         self._norms_N = torch.zeros(0, device=device)
         self._lowest = Packed("lowest", {}, {}) if keep_lowest else None
+        self._halted = False
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
 
@@ -106,12 +113,18 @@ class Trainer:
         return self.standing.diverged or len(self.standing.val_losses) == self.budget.reports
 
     def advance(self) -> Report:
-        """Trains a whole number of batches up to the next report point, then evaluates. Not to be called when done."""
+        """Trains a whole number of batches up to the next report point, then evaluates. Not to be called when done.
+
+        Raises Halted after ``halt``, between two steps.
+        """
         assert not self.done, "advance() was called on a trial that is done"
         began = time.perf_counter()
         step = self.budget.step(len(self.standing.val_losses) + 1)
         with self._randomness():
             self._train(step)
+        if self._halted:
+            self.standing = replace(self.standing, seconds=self.standing.seconds + time.perf_counter() - began)
+            raise Halted
         valid, most_tokens = self.corpus.valid, self.budget.valid_tokens
         loss = validation_loss(self.model, valid, context=self._context, most_tokens=most_tokens, device=self.device)
         self.standing = replace(
@@ -123,6 +136,10 @@ class Trainer:
         if self._lowest is not None and loss == min(self.standing.val_losses):
             self._lowest = self._learned()
         return self._report(step)
+
+    def halt(self) -> None:
+        """Ends a running ``advance`` after its current step, and every later one at once."""
+        self._halted = True
 
     def obey(self, directive: Directive) -> None:
         """Changes learning rate, clipping threshold or weight decay from the very next step on.
@@ -198,24 +215,29 @@ class Trainer:
                 own[name].copy_(weight)
 
     def _train(self, until: int) -> None:
-        """Steps until at least ``until`` tokens have been trained on, or the loss is no longer finite.
+        """Steps until at least ``until`` tokens have been trained on, the loss is no longer finite, or it is halted.
 
         Leaves the trace of the last report in place if a batch reached past this one.
         """
         self.model.train()
         _switch(self._optimizer, "train")
-        sums_S, steps, lr = torch.zeros(3, dtype=torch.float64, device=self.device), 0, self.standing.trace.lr
-        while self.standing.tokens < until:
+        sums_S = torch.tensor(self.standing.sums_S, dtype=torch.float64, device=self.device)
+        steps, lr = self.standing.steps, self.standing.trace.lr
+        while self.standing.tokens < until and not self._halted:
             lr = self._set_rates()
             sums_S += self._step()
             steps += 1
             self.standing = replace(self.standing, tokens=self.standing.tokens + self._stream.rows * self._context)
             if steps % STEPS_BETWEEN_CHECKS == 0 and not math.isfinite(sums_S[0].item()):
                 break
+        if self._halted:  # switching back and forth would round the weights
+            self.standing = replace(self.standing, steps=steps, sums_S=tuple(sums_S.tolist()))
+            return
         _switch(self._optimizer, "eval")
         if steps:
             train_loss, grad_norm, clip_fraction = (sums_S / steps).tolist()
-            self.standing = replace(self.standing, trace=Trace(train_loss, grad_norm, clip_fraction, lr))
+            trace = Trace(train_loss, grad_norm, clip_fraction, lr)
+            self.standing = replace(self.standing, trace=trace, steps=0, sums_S=Standing.sums_S)
 
     def _step(self) -> Tensor:
         """One update. Loss (nats per token), gradient norm before clipping, 1 or 0 for clipped: (S,), still on the device."""

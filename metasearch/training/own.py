@@ -154,6 +154,9 @@ class OwnRunner:
         self._newest = self._ended(news) if isinstance(news, _End) else self._progress(news)
         return self._newest
 
+    def halt(self) -> None:
+        """Only the function knows when its state can be saved: at its next report."""
+
     def obey(self, directive: Directive) -> None:
         self._directive = directive
 

@@ -42,6 +42,9 @@ class LanguageModelRunner:
         metrics = {name: float(value) for name, value in report.items() if name not in _NOT_METRICS}
         return Progress(report["step"], loss, report["seconds"], metrics, last=self._trainer.done)
 
+    def halt(self) -> None:
+        self._trainer.halt()
+
     def obey(self, directive: Directive) -> None:
         self._trainer.obey(directive)
 

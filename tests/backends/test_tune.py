@@ -19,7 +19,7 @@ from metasearch.core.audit import audit
 from metasearch.core.engine import Engine
 from metasearch.core.errors import UserError
 from metasearch.core.event import Action, Directive, Failed, Judged, Proposed, Reported, Thawed, Verdict
-from metasearch.core.history import History, State, Trial
+from metasearch.core.history import PREEMPTED, History, State, Trial
 from metasearch.core.protocols import MemoryLog, Scheduler, Searcher
 from metasearch.core.space import Choice, Fixed, Float, Space
 from metasearch.core.sweep import Budget, Resources, Sweep
@@ -114,6 +114,7 @@ def _timeless(fact: Any) -> Any:
         ("memory", "MemoryError"),
         ("die", "the worker process died"),
         ("hang", "no report for 2 s: killed"),
+        ("end", PREEMPTED),
     ],
 )
 def test_a_trial_that_fails_goes_on_from_its_checkpoint(store: Store, fault: str, error: str) -> None:

@@ -88,11 +88,11 @@ def test_in_kubernetes_the_head_runs_no_trials_and_every_volume_that_is_mounted_
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("target", ["aws", "gcp", "rayjob", "slurm"])
+@pytest.mark.parametrize("target", ["aws", "gcp", "rayjob", "slurm", "ssh"])
 def test_the_rendered_command_launches_the_sweep_and_can_be_given_twice(target: str, variant: str) -> None:
     text = render(target, VARIANTS[variant])
     line = next(part for part in text.splitlines() if "metasearch launch" in part)
-    words = shlex.split(line[line.index("launch") :].rstrip("'&"))
+    words = shlex.split(line[line.index("launch") :].partition(">")[0].rstrip("'&"))
     launch = typer.main.get_command(app).commands["launch"]  # type: ignore[attr-defined]
     given = launch.make_context("launch", words[1:]).params
     assert given["store"] == VARIANTS[variant].store
@@ -100,9 +100,10 @@ def test_the_rendered_command_launches_the_sweep_and_can_be_given_twice(target: 
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_shellcheck_finds_nothing_in_the_slurm_script(variant: str, tmp_path: Path) -> None:
-    script = tmp_path / "slurm.sh"
-    script.write_text(render("slurm", VARIANTS[variant]))
+@pytest.mark.parametrize("target", ["slurm", "ssh"])
+def test_shellcheck_finds_nothing_in_the_scripts(target: str, variant: str, tmp_path: Path) -> None:
+    script = tmp_path / TARGETS[target][0]
+    script.write_text(render(target, VARIANTS[variant]))
     # SC1091: the environment that the setup line enters is not here.
     command = [Path(sys.executable).with_name("shellcheck"), "--exclude=SC1091", "--enable=all", "--severity=warning", script]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

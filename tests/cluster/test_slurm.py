@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
-import socket
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +12,7 @@ import pytest
 from metasearch.cluster import ClusterFile, render
 from metasearch.store.archive import Store
 from tests.cli.test_cli import Place, make_place
+from tests.cluster.processes import free_port, processes_naming
 
 pytestmark = [pytest.mark.xdist_group("cli"), pytest.mark.timeout(300)]
 
@@ -26,14 +23,6 @@ STANDINS = {
 }
 
 
-@pytest.fixture()
-def ray_folder() -> Iterator[Path]:
-    """A short path: Ray's sockets lie below."""
-    folder = Path(tempfile.mkdtemp(prefix="ms-slurm-"))
-    yield folder / "ray"
-    shutil.rmtree(folder)
-
-
 def submit(place: Place, script: str, ray_folder: Path) -> subprocess.CompletedProcess[str]:
     bin_folder = place.folder / "bin"
     bin_folder.mkdir(exist_ok=True)
@@ -41,15 +30,12 @@ def submit(place: Place, script: str, ray_folder: Path) -> subprocess.CompletedP
         (bin_folder / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
         (bin_folder / name).chmod(0o755)
     (place.folder / "slurm.sh").write_text(script)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     slurm = {"SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "node[1-2]", "SLURM_CPUS_PER_TASK": "1"}
     own = {
         "PATH": f"{bin_folder}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(place.folder),
         "STEPS": str(place.folder / "steps"),
-        "METASEARCH_PORT": str(port),
+        "METASEARCH_PORT": str(free_port()),
         "METASEARCH_RAY_FOLDER": str(ray_folder),
         "METASEARCH_CACHE": str(place.folder / "cache"),
     }
@@ -62,17 +48,6 @@ def submit(place: Place, script: str, ray_folder: Path) -> subprocess.CompletedP
         timeout=250,
         check=False,
     )
-
-
-def processes_naming(text: str) -> list[str]:
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            command = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue  # it has ended meanwhile
-        found += [command] if text in command else []
-    return found
 
 
 def test_a_job_of_two_nodes_runs_the_sweep_and_leaves_no_ray_behind(tmp_path: Path, ray_folder: Path) -> None:

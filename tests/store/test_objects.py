@@ -20,6 +20,7 @@ from metasearch.core.errors import UserError
 from metasearch.core.event import Closed
 from metasearch.core.history import History
 from metasearch.store import Store, StoreUnavailable
+from metasearch.store.locks import Lease
 from metasearch.store.log import read_facts
 from metasearch.store.merging import merge
 from metasearch.store.patience import PatientLog
@@ -118,6 +119,24 @@ def test_a_second_driver_is_refused_until_the_first_is_gone(url: str) -> None:
     assert held == list(range(len(held))) and len(held) > max(confirmed, default=0)
 
 
+def test_what_a_driver_without_its_lease_still_writes_does_not_count(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(url)
+    stale = store.open_log("it")
+    stale.append([Closed(0.0, "")])
+    store.files.delete("sweeps/it/writer.lock")  # as if it had run out
+    heir = Store(url).open_log("it")
+    with monkeypatch.context() as unaware:
+        unaware.setattr(Lease, "renew", lambda self: None)
+        stale.append([Closed(-1.0, "on its way when the lease ran out")])
+        heir.append([Closed(1.0, "")])
+        stale.append([Closed(-2.0, "")])
+    assert [fact.time for fact in store.facts("it")] == [0.0, 1.0]
+    heir.close()
+    with store.open_log("it") as third:
+        third.append([Closed(2.0, "")])
+    assert [fact.time for fact in store.facts("it")] == [0.0, 1.0, 2.0]
+
+
 def test_a_missing_bucket_is_named_without_secrets(url: str) -> None:
     nowhere = url.replace("bucket", "nobucket")
     with pytest.raises(StoreUnavailable, match=r"nobucket.*Check that it can be reached") as refusal:
@@ -136,7 +155,7 @@ def test_an_unreachable_store_pauses_the_sweep(endpoint: str, url: str) -> None:
         cable.cut()
         patient.append([Closed(1.0, "during")])
         patient.append([Closed(2.0, "after")])
-    assert "it/log/0000000001-0000000001.parquet in the store s3://bucket/deep/store" in heard[0]
+    assert "it/log/0000000001-0000000001.000001.parquet in the store s3://bucket/deep/store" in heard[0]
     assert "Check that it can be reached" in heard[0] and "tries again in 1 s" in heard[0]
     assert len(heard) == 2
     assert [fact.time for fact in read_facts(Store(url).files, "it")] == [0.0, 1.0, 2.0]

@@ -15,8 +15,9 @@ import pytest
 
 from metasearch.core.errors import UserError
 from metasearch.core.event import Closed
-from metasearch.store import Store, locks
+from metasearch.store import SegmentLog, Store, locks, log, segments
 from metasearch.store.locks import Held, Holder, Lease
+from metasearch.store.log import read_facts
 from metasearch.testing.faults import MemoryFiles
 
 ROOT = Path(__file__).parents[2]
@@ -168,3 +169,79 @@ def test_a_damaged_lease_or_lock_names_nobody(tmp_path: Path) -> None:
     files.write_atomic("lease", b"garbage")
     assert Lease.holder(files, "lease") is None
     assert str(Holder.parse(b"[]")) == "pid unknown on host unknown since unknown"
+
+
+class LeasedFiles(MemoryFiles):
+    """An object store in memory."""
+
+    def lock(self, path: str) -> Lease:
+        return Lease(self, path)
+
+
+@pytest.fixture
+def stalled(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[LeasedFiles, SegmentLog, SegmentLog]]:
+    """A writer that stood still while its lease ran out, and the one that came after it. Segments are merged by threes."""
+    me, files, now = Holder.me(), LeasedFiles(), time.time()
+    monkeypatch.setattr(Holder, "me", lambda: Holder(me.pid, "elsewhere", "", me.since))
+    monkeypatch.setattr(log, "FAN_IN", 3)
+    monkeypatch.setattr(segments, "FAN_IN", 3)
+    stale = SegmentLog(files, "it")
+    for number in range(2):
+        stale.append([Closed(float(number), "")])
+    monkeypatch.setattr(locks.time, "time", lambda: now + Lease.TERM_SECONDS + 1)
+    yield files, stale, SegmentLog(files, "it")
+
+
+def test_what_a_writer_without_its_lease_still_writes_does_not_count(
+    stalled: tuple[LeasedFiles, SegmentLog, SegmentLog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, stale, heir = stalled
+    with monkeypatch.context() as unaware:
+        unaware.setattr(Lease, "renew", lambda self: None)
+        stale.append([Closed(-1.0, "late")])
+        heir.append([Closed(2.0, "")])
+        for number in range(4):
+            stale.append([Closed(-2.0 - number, "late, and merged with what counts")])
+        for number in range(3, 9):
+            heir.append([Closed(float(number), "")])
+    assert [fact.time for fact in read_facts(files, "it")] == [float(n) for n in range(9)]
+    assert [fact.time for fact in read_facts(files, "it", 5)] == [5.0, 6.0, 7.0, 8.0]
+    with pytest.raises(UserError, match="being run by"):
+        stale.append([Closed(-9.0, "")])
+    heir.close()
+    with SegmentLog(files, "it") as third:
+        assert third.facts == 9
+        third.append([Closed(9.0, "")])
+        third.compact()
+    assert [fact.time for fact in read_facts(files, "it")] == [float(n) for n in range(10)]
+
+
+def test_of_two_that_take_a_lease_within_one_round_trip_one_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first has read its lease back when the second, which looked before, writes its own."""
+    me, files = Holder.me(), LeasedFiles()
+    monkeypatch.setattr(Holder, "me", lambda: Holder(me.pid, "elsewhere", "", me.since))
+    first = SegmentLog(files, "it")
+    first.append([Closed(0.0, "")])
+    with monkeypatch.context() as at_once:
+        looks = iter([None])
+        check = Lease._refuse_if_held
+        at_once.setattr(Lease, "_refuse_if_held", lambda self: check(self) if next(looks, self) else None)
+        second = SegmentLog(files, "it")
+    with monkeypatch.context() as unaware:
+        unaware.setattr(Lease, "renew", lambda self: None)
+        first.append([Closed(-1.0, "")])
+        second.append([Closed(1.0, "")])
+    assert [fact.time for fact in read_facts(files, "it")] == [0.0, 1.0]
+    with pytest.raises(Held):
+        first._lock.check()
+
+
+def test_a_log_of_an_object_store_goes_on_in_a_folder(stalled: tuple[LeasedFiles, SegmentLog, SegmentLog], tmp_path: Path) -> None:
+    files, _, heir = stalled
+    heir.append([Closed(2.0, "")])
+    for path, content in files.contents.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+    with Store(tmp_path).open_log("it") as log_there:
+        log_there.append([Closed(3.0, "")])
+    assert numbers(Store(tmp_path)) == [0, 1, 2, 3]

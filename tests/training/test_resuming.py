@@ -9,6 +9,7 @@ import torch
 
 from metasearch.core.errors import UserError
 from metasearch.core.event import Directive
+from metasearch.core.protocols import Halted
 from metasearch.training import checkpoint
 from tests.training.trials import CORPUS, Corpus, finish, plugins, trainer
 
@@ -121,3 +122,30 @@ def test_a_checkpoint_of_another_trial_is_refused_with_every_difference():
     assert str(caught.value) == (
         "This checkpoint is of another trial:\n  - seed: 3 there, 0 here\n  - corpus: 'elsewhere' there, 'library' here"
     )
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "schedule_free_adamw"])
+def test_a_trial_halted_between_two_reports_continues_to_the_last_bit(optimizer):
+    arguments = {"optimizer": optimizer, "tokens": 3000, "dropout": 0.2}
+    whole = finish(trainer(**arguments))
+    halted = trainer(**arguments)
+    first = halted.advance()
+    halt_after(halted, steps=2)
+    with pytest.raises(Halted):
+        halted.advance()
+    assert halted.standing.tokens > first.tokens
+    assert halted.standing.steps > 0
+    rest = finish(continued(halted.checkpoint(), **arguments))
+    assert rest == whole[1:]
+
+
+def halt_after(running, steps):
+    """As a signal would that comes while so many steps are made."""
+    step, left = running._step, iter(range(steps))
+
+    def last_step():
+        if next(left, None) == steps - 1:
+            running.halt()
+        return step()
+
+    running._step = last_step

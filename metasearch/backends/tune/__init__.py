@@ -15,6 +15,19 @@ Facts about Ray Tune 2.60 that shape this room:
 
 from metasearch.backends.tune.cluster import cluster, describe_cluster
 from metasearch.backends.tune.driver import Observer, run
+from metasearch.backends.tune.head import run_on_head
+from metasearch.backends.tune.nodes import NodeFound, look_at_nodes, versions
 from metasearch.backends.tune.plain import MetaScheduler, MetaSearcher
 
-__all__ = ["MetaScheduler", "MetaSearcher", "Observer", "cluster", "describe_cluster", "run"]
+__all__ = [
+    "MetaScheduler",
+    "MetaSearcher",
+    "NodeFound",
+    "Observer",
+    "cluster",
+    "describe_cluster",
+    "look_at_nodes",
+    "run",
+    "run_on_head",
+    "versions",
+]

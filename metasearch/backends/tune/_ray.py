@@ -12,5 +12,6 @@ with warnings.catch_warnings():
     from ray.tune.experiment import Trial as TuneTrial
     from ray.tune.schedulers import TrialScheduler
     from ray.tune.search import Searcher as TuneSearcher
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-__all__ = ["TrialScheduler", "TuneSearcher", "TuneTrial", "ray", "tune"]
+__all__ = ["NodeAffinitySchedulingStrategy", "TrialScheduler", "TuneSearcher", "TuneTrial", "ray", "tune"]

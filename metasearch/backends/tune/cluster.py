@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 from metasearch.backends.tune._ray import ray
@@ -48,13 +50,26 @@ def cluster(address: str | None = None, cpus: int | None = None) -> Iterator[Non
 
 
 def _connect(address: str, **options: Any) -> None:
+    if address.startswith("ray://") and find_spec("grpc") is None:
+        raise UserError(f"Ray's client, which reaches {address}, is not installed: pip install 'metasearch[cluster]'.")
     try:
+        _knock(address)
         ray.init(address=address, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UserError(
             f'No Ray cluster answers at address "{address}" ({one_line(error)}). '
             "Start one with `ray start --head`, give its address, or leave --address out to run on this machine."
         ) from error
+
+
+def _knock(address: str) -> None:
+    """Ray would try for minutes. Raises ConnectionError or ValueError if nothing listens at a host and port."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10.0).close()
+        except OSError as error:
+            raise ConnectionError(error.strerror or str(error)) from error
 
 
 def describe_cluster() -> dict[str, Any]:

@@ -14,7 +14,7 @@ from metasearch.backends.tune._ray import TrialScheduler, TuneSearcher, TuneTria
 from metasearch.core.engine import Engine
 from metasearch.core.errors import UserError
 from metasearch.core.event import Action, Failed, Reported, TrialId
-from metasearch.core.history import Trial
+from metasearch.core.history import PREEMPTED, Trial
 from metasearch.core.protocols import Assignment
 
 
@@ -178,9 +178,15 @@ def error_of(trial: TuneTrial) -> tuple[str, str]:
     path = Path(trial.error_file) if trial.error_file else None
     detail = path.read_text(errors="replace") if path is not None and path.exists() else ""
     lines = [line.strip() for line in detail.splitlines() if line.strip()]
+    if lines and (lines[-1].endswith(PREEMPTED) or _BEFORE_OURS in detail):
+        return PREEMPTED, ""
     if not lines or "actor died" in detail.lower():
         return "the worker process died (killed, out of memory, or its node was lost)", detail
     return lines[-1][:500], detail
+
+
+_BEFORE_OURS = "The process receives a SIGTERM."
+"""What Ray says of a worker that got the signal before its actor heard signals itself."""
 
 
 def one_line(error: BaseException) -> str:
