@@ -19,10 +19,10 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 
 from metasearch.core.archive import Archive
-from metasearch.meta._twins import AHEAD, FEATURES, Row, rows_of, usual_rates
+from metasearch.meta._twins import AHEAD, FEATURES, Kind, Row, rows_of
 from metasearch.meta.experience import HIGHEST, PER_WIDTH, Experience, Scales, relative
 
-TERM_SPREAD, WIDTH_SPREAD, SCALE_SPREAD = 1.5, 0.3, 1.0
+TERM_SPREAD, WIDTH_SPREAD, SCALE_SPREAD = 1.0, 0.3, 1.0
 NINETY = 1.645
 MOST_DOUBT = 3.0
 FITTED_ROWS = 450
@@ -45,9 +45,13 @@ def anew(archive: Archive) -> Experience:
 
 
 def _first_usual(archive: Archive, optimizers: Sequence[str], models: Sequence[str]) -> dict[str, float]:
-    seen = usual_rates(archive, PER_WIDTH)
-    mean = {o: float(np.mean([rate for name, (rate, _) in seen.items() if name.startswith(f"{o}/")])) for o in optimizers}
-    return {f"{optimizer}/{model}": mean[optimizer] for optimizer, model in product(optimizers, models)}
+    """The geometric mean of all learning rates of an optimizer: the middle of what was tried."""
+    tried: dict[str, list[float]] = {name: [] for name in optimizers}
+    for trial in (trial for task in archive for trial in task.trials if not trial.directed):
+        kind = Kind.of(trial.config)
+        if kind.optimizer in tried:
+            tried[kind.optimizer].append(math.log(max(trial.lrs)) - PER_WIDTH * kind.log_width)
+    return {f"{optimizer}/{model}": float(np.mean(tried[optimizer])) for optimizer, model in product(optimizers, models)}
 
 
 class _Fit:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from safetensors import safe_open
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 from scipy.linalg import cho_solve, solve_triangular
 from scipy.spatial.distance import cdist
 from scipy.stats import norm
@@ -32,7 +32,7 @@ SHIPPED = Path(__file__).with_name("optimizer.safetensors")
 """Learned on built-in texts alone, with its card in the metadata; docs/meta-optimizer.md has the command."""
 
 PER_WIDTH = -0.5
-MOST_ROWS = 1000
+MOST_ROWS = 1200
 BELIEF = 3.0
 """What was shipped of a usual learning rate counts as much as so many good runs."""
 
@@ -187,6 +187,22 @@ def shipped() -> Experience:
     with safe_open(SHIPPED, "numpy") as file:
         plain = json.loads(file.metadata()["plain"])
     return Experience.unpack(load_file(SHIPPED), plain)
+
+
+def write(path: Path, experience: Experience, archive: Archive, python: str) -> dict[str, Any]:
+    """Keeps what was learned from ``archive`` under Python ``python``, with its card, which is the answer."""
+    arrays, plain = experience.pack()
+    names = sorted({task.name for task in archive})
+    card = {
+        "learned_from": {name: sum(len(task.trials) for task in archive if task.name == name) for name in names},
+        "rows": len(experience.gain_N),
+        "python": python,
+        "usual_lr": {name: float(f"{math.exp(rate):.2g}") for name, rate in experience.usual.items()},
+        "doubt": experience.scales.doubt,
+    }
+    texts = {"plain": json.dumps(plain), "card": json.dumps(card)}
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path, texts)
+    return card
 
 
 def certainty(mean_M: np.ndarray, deviation_M: np.ndarray, enough: float) -> np.ndarray:

@@ -111,8 +111,8 @@ class Foretold:
 
     @property
     def boldness(self) -> float:
-        """How far it moves the learning rate."""
-        return abs(math.log(self.directive.lr_scale or 1.0))
+        """How far it raises the learning rate."""
+        return max(self.directive.lr_scale or 1.0, 1.0)
 
 
 def _no_plan(config: object) -> None:
@@ -256,7 +256,7 @@ def _told(trial: Trial) -> bool:
 
 
 def _mildest(able: Sequence[Foretold]) -> list[Foretold]:
-    """Of what is not clearly worse than the best, that which moves the learning rate least: another step may follow."""
+    """Of what is not clearly worse than the best, that which raises the learning rate least: another step may follow."""
     best = max(able, key=lambda each: each.gain, default=None)
     near = [] if best is None else [each for each in able if each.gain >= best.gain - best.deviation]
     return sorted(near, key=lambda each: (each.boldness, -each.gain))[:1]
