@@ -86,6 +86,7 @@ def run_text(text: str, seed: int, asked: Any, results: Results) -> None:
         place = asked.store / text.partition(":")[2].replace("/", "-") / f"{name}-{seed}"
         return launch_or_resume(sweep_file(name, text, space, asked, seed, **changes), Store(place), cpus=asked.cpus).history
 
+    with_others = asked.others is None or seed < asked.others
     shares = [*STARTS.values(), *TUNED]
     for trial in ran("fixed", {"lr": [asked.right * share for share in shares], "schedule": list(SCHEDULES)}):
         place = (text, float(trial.config["lr"]), str(trial.config["schedule"]))
@@ -96,12 +97,12 @@ def run_text(text: str, seed: int, asked: Any, results: Results) -> None:
     steered = {"searcher": "grid", "scheduler": "fifo", "controller": "meta"}
     for trial in ran("steered", {"lr": starts, "schedule": list(SCHEDULES)}, search=steered):
         results.add(text, str(start_of(trial, asked.right)), f"{trial.config['schedule']}, steered", trial)
-    for optimizer, factor in OWN_PACE.items() if asked.others else ():
+    for optimizer, factor in OWN_PACE.items() if with_others else ():
         right = asked.right * factor
         space = {"optimizer": optimizer, "lr": [right * share for share in STARTS.values()], "schedule": "constant"}
         for trial in ran(optimizer, space):
             results.add(text, str(start_of(trial, right)), optimizer, trial)
-    for number, (start, share) in enumerate(STARTS.items() if asked.others else ()):
+    for number, (start, share) in enumerate(STARTS.items() if with_others else ()):
         population = {"name": "pbt", "population": MEMBERS, "interval": 0.1}
         near = {"float": [asked.right * share / 3, asked.right * share * 3], "log": True}
         limits = {"budget": {"tokens": MEMBERS * asked.tokens}, "search": {"searcher": population, "scheduler": population}}
@@ -153,7 +154,7 @@ def main() -> None:
     parser.add_argument("--model", default="lstm")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--right", type=float, default=2e-2, help="the learning rate that is right")
-    parser.add_argument("--without-others", dest="others", action="store_false", help="fixed schedules and the controller alone")
+    parser.add_argument("--others", type=int, help="seeds with all methods, not fixed schedules and the controller alone; all")
     parser.add_argument("--cpus", type=int, default=1)
     parser.add_argument("--plot", type=Path, help="an HTML file to draw the table into")
     asked = parser.parse_args()

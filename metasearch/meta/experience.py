@@ -37,6 +37,9 @@ BELIEF = 3.0
 """What was shipped of a usual learning rate counts as much as so many good runs."""
 
 FARTHEST = 6.0
+MOST_LEFT = 0.25
+"""Where experience leaves more of the variance that is there without any, it tells nothing."""
+
 HIGHEST = FEATURES.index("highest")
 
 
@@ -75,38 +78,40 @@ class Experience:
     per_width: float = PER_WIDTH
     scales: Scales = field(default_factory=Scales)
 
-    def knows(self, kind: Kind) -> bool:
-        return len(self.gain_N) > 0 and kind.name in self.usual
-
     def usual_of(self, kind: Kind) -> float:
         return self.usual[kind.name] + self.per_width * kind.log_width
 
     def foretold(
         self, kind: Kind, before_C: np.ndarray, after_MC: np.ndarray, features_F: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and deviation of the gain of each change, (M,) each; learning rates as they are."""
-        change_MSC = np.stack([np.tile(before_C, (len(after_MC), 1)), after_MC], axis=1)
-        return self.gains(
-            *relative(change_MSC, np.tile(features_F, (len(after_MC), 1)), np.full(len(after_MC), self.usual_of(kind)))
-        )
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Mean and deviation of the gain of each change, (M,) each; learning rates as they are. None if experience is too far away:
+        of other kinds of trials, or of much shorter or longer ones.
+        """
+        if kind.name not in self.usual or not len(self.gain_N):
+            return None
+        count = len(after_MC)
+        change_MSC = np.stack([np.tile(before_C, (count, 1)), after_MC], axis=1)
+        relative_to = np.full(count, self.usual_of(kind))
+        mean_M, deviation_M, left_M = self.gains(*relative(change_MSC, np.tile(features_F, (count, 1)), relative_to))
+        return (mean_M, deviation_M) if left_M.mean() < MOST_LEFT else None
 
-    def gains(self, change_MSC: np.ndarray, features_MF: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The same, learning rates relative to the usual one."""
+    def gains(self, change_MSC: np.ndarray, features_MF: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean and deviation, learning rates relative to the usual one; and the share of the variance that experience left."""
         at_MF = self.scales.standard(features_MF)
         own_M = _covariance(self.scales, change_MSC, at_MF, change_MSC, at_MF).diagonal()
         cross_NM = _covariance(self.scales, self.change_NSC, self._standard, change_MSC, at_MF)
         factor_NN, weight_N = self._solved
         known_NM = solve_triangular(factor_NN, cross_NM, lower=True)
         variance_M = np.maximum(own_M - (known_NM**2).sum(0), 1e-12)
-        return np.asarray(cross_NM.T @ weight_N), np.asarray(self.scales.doubt * np.sqrt(variance_M))
+        left_M = variance_M / np.maximum(own_M, 1e-12)
+        return np.asarray(cross_NM.T @ weight_N), np.asarray(self.scales.doubt * np.sqrt(variance_M)), np.asarray(left_M)
 
     def with_archive(self, archive: Archive) -> Experience:
         """This and what an archive teaches; of more rows than ``MOST_ROWS`` the newest half and an even choice of the others."""
-        usual = dict(self.usual)
+        rows, usual = rows_of(archive), dict(self.usual)
         for name, (rate, runs) in usual_rates(archive, self.per_width).items():
-            shipped = usual.get(name, rate)
-            usual[name] = (BELIEF * shipped + runs * rate) / (BELIEF + runs)
-        rows = rows_of(archive)
+            if name in usual or name in {row.kind.name for row in rows}:
+                usual[name] = (BELIEF * usual.get(name, rate) + runs * rate) / (BELIEF + runs)
         return replace(self, usual=usual).with_rows(rows) if rows else replace(self, usual=usual)
 
     def with_rows(self, rows: Sequence[Row]) -> Experience:
@@ -163,7 +168,8 @@ class Experience:
 
     def pack(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         arrays = {name: value for name, value in vars(self).items() if name in _ARRAYS}
-        return arrays, {"usual": dict(self.usual), "per_width": self.per_width, "scales": asdict(self.scales)}
+        scales = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self.scales).items()}
+        return arrays, {"usual": dict(self.usual), "per_width": self.per_width, "scales": scales}
 
     @staticmethod
     def unpack(arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> Experience:

@@ -109,6 +109,10 @@ class Foretold:
     able: bool = False
     deviation: float = 0.0
 
+    def of(self, loss: float) -> Foretold:
+        """The same for a gain and a deviation that are shares of ``loss``."""
+        return replace(self, gain=self.gain * loss, deviation=self.deviation * loss)
+
     @property
     def boldness(self) -> float:
         """How far it raises the learning rate."""
@@ -155,7 +159,7 @@ class Controller:
             return None  # sent back in vain
         control, kind, known = controls(history, trial, schedule)[-1], Kind.of(trial.config), self.theta.experience
         highest, scale = max((lr for lr in trial.lrs if lr > 0), default=0.0), UNKNOWN_RESCUE
-        if known.knows(kind) and highest > 0:
+        if kind.name in known.usual and highest > 0:
             scale = float(np.clip(math.exp(known.usual_of(kind)) / highest, *RESCUED_TO))
         return replace(back(control, scale), propensity=None if told else ACTED)
 
@@ -188,9 +192,9 @@ class Controller:
         trial, prior = now.trial, self.theta.prior
         progress_N = now.past.progress_K[-len(now.losses) :]
         known = fit(prior.of(now.optimizer, now.reference), prior.deviation, now.past, progress_N, np.array(now.losses))
-        experienced_kind = self.theta.experience.knows(Kind.of(trial.config))
+        by_experience = self._experienced(now)
         late = len(trial.losses) >= FEWEST_REPORTS and now.progress >= EARLIEST
-        actions = list(foreseeable(now, prior)) if late and not experienced_kind else []
+        actions = list(foreseeable(now, prior)) if late and by_experience is None else []
         futures = [now.future(control) for control in (now.control, *map(now.after, actions))]
         draws_MF = ends(known, futures, prior.doubt).draws_MF
         gain_MF = draws_MF[:, :1] - draws_MF[:, 1:]
@@ -198,20 +202,21 @@ class Controller:
         gain_F, sure_F = gain_MF.mean(0).tolist(), (gain_MF > enough).mean(0).tolist()
         kept = float(draws_MF[:, 0].mean())
         foretold = [Foretold(*each, each[2] > CERTAIN) for each in zip(actions, gain_F, sure_F, strict=True)]
-        return kept, foretold + (self._experienced(now, kept) if experienced_kind else [])
+        return kept, foretold + [each.of(kept) for each in by_experience or ()]
 
-    def _experienced(self, now: Situation, kept: float) -> list[Foretold]:
-        """Changes of the learning rates ahead, as experience tells what they are worth."""
+    def _experienced(self, now: Situation) -> list[Foretold] | None:
+        """Changes of the learning rates ahead, as experience tells what shares of the loss they gain; None if it does not."""
         count, horizon = len(now.losses), now.trial.step / now.progress
         progress, rates = now.past.progress_K[-count:].tolist(), (now.past.factor_K[-count:] * now.reference).tolist()
         seen, actions = features(progress, now.losses, rates, horizon), experienced(now)
         after = [ahead(now.rates_ahead(now.after(action))[1][1:], restart=action.restart) for action in actions]
         before = ahead(now.rates_ahead(now.control)[1][1:])
-        mean_M, deviation_M = self.theta.experience.foretold(Kind.of(now.trial.config), before, np.array(after), seen)
-        sure_M = experience.certainty(mean_M, deviation_M, LEAST_GAIN)
-        gain_M = kept * -np.expm1(-mean_M)
-        spread_M = kept * np.exp(-mean_M) * deviation_M
-        found = zip(actions, gain_M.tolist(), sure_M.tolist(), spread_M.tolist(), strict=True)
+        told = self.theta.experience.foretold(Kind.of(now.trial.config), before, np.array(after), seen)
+        if told is None:
+            return None
+        sure_M = experience.certainty(*told, LEAST_GAIN)
+        share_M, spread_M = -np.expm1(-told[0]), np.exp(-told[0]) * told[1]
+        found = zip(actions, share_M.tolist(), sure_M.tolist(), spread_M.tolist(), strict=True)
         return [Foretold(action, gain, sure, sure > CERTAIN_BY_EXPERIENCE, spread) for action, gain, sure, spread in found]
 
     def _best(self, now: Situation, foretold: Sequence[Foretold]) -> Foretold | None:
