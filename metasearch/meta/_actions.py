@@ -41,7 +41,9 @@ WEIGHT_DECAY_SCALES = (0.5, 2.0)
 
 def experienced(now: Situation) -> list[Directive]:
     """The actions of which experience may tell."""
-    able = [scale for scale in LR_LEAPS if 1 / FARTHEST_LEAP <= now.control.lr_scale * scale <= FARTHEST_LEAP]
+    low, high = 1 / FARTHEST_LEAP, 0.0 if fell_back(now) else FARTHEST_LEAP
+    moved = {scale: now.control.lr_scale * scale for scale in LR_LEAPS}
+    able = [scale for scale in LR_LEAPS if (low <= moved[scale] if scale < 1 else moved[scale] <= high)]
     found = [Directive(lr_scale=scale, intent=LOWER if scale < 1 else RAISE) for scale in able]
     if now.control.decay_start is None:
         found += [Directive(begin_decay=True, intent=DECAY), *_postponed(now)]
@@ -50,10 +52,10 @@ def experienced(now: Situation) -> list[Directive]:
     return found
 
 
-def foreseeable(now: Situation, prior: LawPrior) -> Iterator[Directive]:
-    """The actions whose effect the law tells."""
+def foreseeable(now: Situation, prior: LawPrior, *, rates: bool) -> Iterator[Directive]:
+    """The actions whose effect the law tells. ``rates``: those that scale the learning rate are among them."""
     for scale in LR_SCALES:
-        if _within(now, prior, scale):
+        if rates and _within(now, prior, scale) and (scale < 1 or not fell_back(now)):
             yield Directive(lr_scale=scale, intent=LOWER if scale < 1 else RAISE)
     if now.control.decay_start is None:
         yield from _decays(now, prior)
@@ -79,6 +81,12 @@ def other(now: Situation) -> Iterator[Directive]:
     if now.control.weight_decay_scale == 1.0:
         for scale in WEIGHT_DECAY_SCALES:
             yield Directive(weight_decay_scale=scale, intent=WEIGHT_DECAY)
+
+
+def fell_back(now: Situation) -> bool:
+    """Was the trial ever sent back? Then its learning rate rises no more."""
+    told = (verdict.directive for verdict in now.trial.directed.values())
+    return any(directive is not None and directive.roll_back for directive in told)
 
 
 def spiked(now: Situation) -> bool:

@@ -43,7 +43,7 @@ ACTED = (1.0 - CONTROLS - RANDOM) / (1.0 - RANDOM)
 
 COIN = 0.5
 FEWEST_REPORTS = 3
-EARLIEST, LATEST = 0.1, 0.9
+EARLIEST, LATEST, LATEST_BY_EXPERIENCE = 0.1, 0.9, 0.75
 RANDOM_FROM, RANDOM_UNTIL = 0.2, 0.7
 MOST_ACTIONS = 3
 COOL_DOWN = 0.1
@@ -155,12 +155,12 @@ class Controller:
         lost = [point for point, loss in enumerate(trial.losses) if not math.isfinite(loss)]
         if schedule is None or arm < RANDOM + CONTROLS or self._disabled(ROLL_BACK):
             return None
-        if len(lost) > RESCUES or len(trial.losses) - 2 in lost:
-            return None  # sent back in vain
+        if len(lost) > RESCUES:
+            return None
         control, kind, known = controls(history, trial, schedule)[-1], Kind.of(trial.config), self.theta.experience
-        highest, scale = max((lr for lr in trial.lrs if lr > 0), default=0.0), UNKNOWN_RESCUE
-        if kind.name in known.usual and highest > 0:
-            scale = float(np.clip(math.exp(known.usual_of(kind)) / highest, *RESCUED_TO))
+        scale = UNKNOWN_RESCUE
+        if kind.name in known.usual and trial.lrs[-1] > 0:
+            scale = float(np.clip(math.exp(known.usual_of(kind)) / trial.lrs[-1], *RESCUED_TO))
         return replace(back(control, scale), propensity=None if told else ACTED)
 
     def explain(self, history: History) -> dict[str, Any]:
@@ -194,7 +194,8 @@ class Controller:
         known = fit(prior.of(now.optimizer, now.reference), prior.deviation, now.past, progress_N, np.array(now.losses))
         by_experience = self._experienced(now)
         late = len(trial.losses) >= FEWEST_REPORTS and now.progress >= EARLIEST
-        actions = list(foreseeable(now, prior)) if late and by_experience is None else []
+        rates = Kind.of(trial.config).name not in self.theta.experience.usual
+        actions = list(foreseeable(now, prior, rates=rates)) if late and by_experience is None else []
         futures = [now.future(control) for control in (now.control, *map(now.after, actions))]
         draws_MF = ends(known, futures, prior.doubt).draws_MF
         gain_MF = draws_MF[:, :1] - draws_MF[:, 1:]
@@ -206,6 +207,8 @@ class Controller:
 
     def _experienced(self, now: Situation) -> list[Foretold] | None:
         """Changes of the learning rates ahead, as experience tells what shares of the loss they gain; None if it does not."""
+        if now.progress > LATEST_BY_EXPERIENCE:
+            return []
         count, horizon = len(now.losses), now.trial.step / now.progress
         progress, rates = now.past.progress_K[-count:].tolist(), (now.past.factor_K[-count:] * now.reference).tolist()
         seen, actions = features(progress, now.losses, rates, horizon), experienced(now)
