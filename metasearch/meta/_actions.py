@@ -23,7 +23,7 @@ LR_LEAPS = (1 / 30, 0.1, 1 / 3, 3.0, 10.0, 30.0)
 """What is considered by the law, and where experience tells."""
 
 FARTHEST_LEAP = 128.0
-RESTARTS, LATEST_RESTART = (1 / 30, 0.1, 1 / 3), 0.16
+LATEST_RESTART, RESTARTED_TO = 0.16, (1 / 100, 1 / 2)
 KNOWN_RANGE, UNKNOWN_RANGE = (1 / 32, 64.0), (1 / 4, 2.0)
 """How far the learning rate may be moved from the config's in all, with and without earlier trials of the same optimizer."""
 
@@ -39,23 +39,26 @@ TIGHTEN, TIGHTEST = 0.5, 0.25
 WEIGHT_DECAY_SCALES = (0.5, 2.0)
 
 
-def experienced(now: Situation) -> list[Directive]:
-    """The actions of which experience may tell."""
+def experienced(now: Situation, usual: float) -> list[Directive]:
+    """The actions of which experience may tell. ``usual``: the learning rate that is usual, over the highest one ahead."""
     low, high = 1 / FARTHEST_LEAP, 0.0 if fell_back(now) else FARTHEST_LEAP
-    moved = {scale: now.control.lr_scale * scale for scale in LR_LEAPS}
-    able = [scale for scale in LR_LEAPS if (low <= moved[scale] if scale < 1 else moved[scale] <= high)]
+    moved = {scale: now.control.lr_scale * scale for scale in (*LR_LEAPS, usual)}
+    able = [scale for scale in moved if (low <= moved[scale] if scale < 1 else moved[scale] <= high)]
     found = [Directive(lr_scale=scale, intent=LOWER if scale < 1 else RAISE) for scale in able]
     if now.control.decay_start is None:
         found += [Directive(begin_decay=True, intent=DECAY), *_postponed(now)]
-    if now.progress <= LATEST_RESTART and now.control == Control():
-        found += [Directive(lr_scale=scale, restart=True, intent=RESTART) for scale in RESTARTS]
+    if now.progress <= LATEST_RESTART and now.control == Control() and RESTARTED_TO[0] <= usual <= RESTARTED_TO[1]:
+        found.append(Directive(lr_scale=usual, restart=True, intent=RESTART))
     return found
 
 
-def foreseeable(now: Situation, prior: LawPrior, *, rates: bool) -> Iterator[Directive]:
-    """The actions whose effect the law tells. ``rates``: those that scale the learning rate are among them."""
+def foreseeable(now: Situation, prior: LawPrior, usual: float | None = None) -> Iterator[Directive]:
+    """The actions whose effect the law tells. ``usual``: the learning rate that is usual, over the highest one ahead, if somebody
+    knows; then no other action leads away from it.
+    """
     for scale in LR_SCALES:
-        if rates and _within(now, prior, scale) and (scale < 1 or not fell_back(now)):
+        nearer = usual is None or (scale <= usual if scale > 1 else scale >= usual)
+        if nearer and _within(now, prior, scale) and (scale < 1 or not fell_back(now)):
             yield Directive(lr_scale=scale, intent=LOWER if scale < 1 else RAISE)
     if now.control.decay_start is None:
         yield from _decays(now, prior)

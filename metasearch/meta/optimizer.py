@@ -100,7 +100,8 @@ class Theta:
 class Foretold:
     """An action with what is foretold: the gain in loss at the horizon, and the probability that it is more than noise.
 
-    ``able``: that is enough to take it. ``deviation``: of the gain, 0 where nobody tells.
+    ``able``: that is enough to take it. ``deviation``: of the gain, 0 where nobody tells. ``boldness``: by which factor it raises
+    the learning rate beyond the usual one, at least 1.
     """
 
     directive: Directive
@@ -108,15 +109,11 @@ class Foretold:
     certainty: float
     able: bool = False
     deviation: float = 0.0
+    boldness: float = 1.0
 
     def of(self, loss: float) -> Foretold:
         """The same for a gain and a deviation that are shares of ``loss``."""
         return replace(self, gain=self.gain * loss, deviation=self.deviation * loss)
-
-    @property
-    def boldness(self) -> float:
-        """How far it raises the learning rate."""
-        return max(self.directive.lr_scale or 1.0, 1.0)
 
 
 def _no_plan(config: object) -> None:
@@ -194,8 +191,7 @@ class Controller:
         known = fit(prior.of(now.optimizer, now.reference), prior.deviation, now.past, progress_N, np.array(now.losses))
         by_experience = self._experienced(now)
         late = len(trial.losses) >= FEWEST_REPORTS and now.progress >= EARLIEST
-        rates = Kind.of(trial.config).name not in self.theta.experience.usual
-        actions = list(foreseeable(now, prior, rates=rates)) if late and by_experience is None else []
+        actions = list(foreseeable(now, prior, self._usual(now))) if late and by_experience is None else []
         futures = [now.future(control) for control in (now.control, *map(now.after, actions))]
         draws_MF = ends(known, futures, prior.doubt).draws_MF
         gain_MF = draws_MF[:, :1] - draws_MF[:, 1:]
@@ -207,11 +203,14 @@ class Controller:
 
     def _experienced(self, now: Situation) -> list[Foretold] | None:
         """Changes of the learning rates ahead, as experience tells what shares of the loss they gain; None if it does not."""
+        usual = self._usual(now)
+        if usual is None:
+            return None
         if now.progress > LATEST_BY_EXPERIENCE:
             return []
         count, horizon = len(now.losses), now.trial.step / now.progress
         progress, rates = now.past.progress_K[-count:].tolist(), (now.past.factor_K[-count:] * now.reference).tolist()
-        seen, actions = features(progress, now.losses, rates, horizon), experienced(now)
+        seen, actions = features(progress, now.losses, rates, horizon), experienced(now, usual)
         after = [ahead(now.rates_ahead(now.after(action))[1][1:], restart=action.restart) for action in actions]
         before = ahead(now.rates_ahead(now.control)[1][1:])
         told = self.theta.experience.foretold(Kind.of(now.trial.config), before, np.array(after), seen)
@@ -220,7 +219,17 @@ class Controller:
         sure_M = experience.certainty(*told, LEAST_GAIN)
         share_M, spread_M = -np.expm1(-told[0]), np.exp(-told[0]) * told[1]
         found = zip(actions, share_M.tolist(), sure_M.tolist(), spread_M.tolist(), strict=True)
-        return [Foretold(action, gain, sure, sure > CERTAIN_BY_EXPERIENCE, spread) for action, gain, sure, spread in found]
+        return [
+            Foretold(action, gain, sure, sure > CERTAIN_BY_EXPERIENCE, spread, max((action.lr_scale or 1.0) / max(usual, 1.0), 1.0))
+            for action, gain, sure, spread in found
+        ]
+
+    def _usual(self, now: Situation) -> float | None:
+        """The learning rate that is usual, over the highest one ahead; None if there is no experience of the trial's kind."""
+        known, kind = self.theta.experience, Kind.of(now.trial.config)
+        if kind.name not in known.usual:
+            return None
+        return math.exp(known.usual_of(kind)) / float(now.rates_ahead(now.control)[1].max())
 
     def _best(self, now: Situation, foretold: Sequence[Foretold]) -> Foretold | None:
         """The action to take, or None: nothing is sure enough. Ground that was lost is won back first."""
@@ -264,7 +273,7 @@ def _told(trial: Trial) -> bool:
 
 
 def _mildest(able: Sequence[Foretold]) -> list[Foretold]:
-    """Of what is not clearly worse than the best, that which raises the learning rate least: another step may follow."""
+    """Of what is not clearly worse than the best, that which raises the learning rate least beyond the usual one."""
     best = max(able, key=lambda each: each.gain, default=None)
     near = [] if best is None else [each for each in able if each.gain >= best.gain - best.deviation]
     return sorted(near, key=lambda each: (each.boldness, -each.gain))[:1]

@@ -144,8 +144,8 @@ def test_a_learning_rate_that_is_too_low_already_does_not_begin_to_fall(theta: T
     low, right = (
         _at_report(config(lr), norms=[1.0] * 6) for lr in (0.5 * theta.prior.lowest["adamw"], theta.prior.lowest["adamw"])
     )
-    assert "begin decay" not in {directive.intent for directive in foreseeable(low, theta.prior, rates=True)}
-    assert "begin decay" in {directive.intent for directive in foreseeable(right, theta.prior, rates=True)}
+    assert "begin decay" not in {directive.intent for directive in foreseeable(low, theta.prior)}
+    assert "begin decay" in {directive.intent for directive in foreseeable(right, theta.prior)}
 
 
 def test_actions_are_few_bounded_and_awaited(theta: Theta) -> None:
