@@ -1,20 +1,22 @@
 """What the meta-optimizer is worth in real training: from learning rates that are far too low, right, or far too high.
 
-    python experiments/steered_starts.py --store /tmp/steered
+    METASEARCH_CORPORA=FOLDER python experiments/steered_starts.py --store /tmp/steered
 
-Two sweeps over two of CPython's texts teach the meta-optimizer how losses follow learning rates. On a text that it has not seen,
-the same configs then run on fixed schedules and under the controller, from every start, with several seeds. Printed are the mean
-bits per byte at the end, with the standard error over seeds, of every fixed schedule and of the controlled trials: of all, and of
-those that were acted upon. Controls, a seventh, count among all. Run again with the same store it goes on where it stopped.
+The controller knows what comes with metasearch, learned on CPython's texts, and nothing else; the texts here are others. On each,
+with several seeds, an LSTM starts from every learning rate: on fixed schedules, steered on the same schedules, with optimizers that
+set their own pace, and as a population (PBT) of four, which trains four times as many tokens. The standard is the best of a sweep
+over learning rates and fixed schedules, by the mean over seeds. Printed are bits per byte at the end relative to that, in percent:
+mean ± standard error over texts and seeds. Trials in which the controller withheld its action, as a control, are left out.
+Run again with the same store it goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-import shutil
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,91 +25,149 @@ from metasearch.store.archive import Store
 from metasearch.sweep.file import SweepFile
 from metasearch.sweep.run import launch_or_resume
 
-LEARNED_FROM, TARGET = ("cpython/docstrings", "cpython/language_reference"), "cpython/stdlib_code"
+TEXTS = ("corpora:pride_prejudice", "corpora:bible_swahili", "corpora:wikitext2_raw")
 SCHEDULES = ("constant", "cosine", "warmup_stable_decay")
-STEERED = ("constant", "cosine")
 STARTS = {"30 x too low": 1 / 30, "10 x too low": 1 / 10, "right": 1.0, "10 x too high": 10.0}
+TUNED = (1 / 4, 1 / 2, 2.0, 4.0)
+OWN_PACE = {"hypergradient_adamw": 1.0, "schedule_free_adamw": 1.0, "prodigy": 50.0}
+"""Their right learning rate over AdamW's: 50 makes it 1 for Prodigy, whose learning rate is a factor on what it finds."""
+
+MEMBERS = 4
 WORST = 8.0
 """Bits per byte that a trial without a finite loss counts as: knowing nothing."""
 
 
-def sweep_file(
-    name: str, corpus: str, space: dict[str, Any], search: dict[str, Any], trials: int, asked: Any, seed: int
-) -> SweepFile:
-    return SweepFile(
-        name=name,
-        task={"corpus": corpus, "tokenizer": "byte"},
-        space={"model": "lstm", "width": 64, **space},
-        unlisted="default",
-        search=search,
-        budget={"trials": trials},
-        trial={"tokens": asked.tokens, "reports": 20},
-        resources={"cpu": 1},
-        seed=seed,
-    )
+@dataclass
+class Results:
+    """``ends``: bits per byte at the end by text, start, method and seed. ``withheld``: trials left out as controls."""
+
+    ends: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)
+    tuned: dict[tuple[str, float, str], list[float]] = field(default_factory=dict)
+    withheld: int = 0
+
+    def add(self, text: str, start: str, method: str, trial: Trial) -> None:
+        told = [verdict.directive for verdict in trial.directed.values() if verdict.directive is not None]
+        if any(not directive.changes for directive in told):
+            self.withheld += 1
+        else:
+            self.ends.setdefault((text, start, method), []).append(end_of(trial))
+
+    def standard(self, text: str) -> float:
+        """The best fixed learning rate and schedule on a text."""
+        return min(statistics.mean(found) for (of, _, _), found in self.tuned.items() if of == text)
 
 
-def teach(store: Store, asked: Any) -> None:
-    space = {"lr": {"float": [3e-5, 1e-1], "log": True}, "schedule": list(SCHEDULES)}
-    for corpus in LEARNED_FROM:
-        name = "teach-" + corpus.partition("/")[2]
-        search = {"searcher": "sobol", "scheduler": "fifo"}
-        launch_or_resume(sweep_file(name, corpus, space, search, asked.taught, asked, 1), store, cpus=asked.cpus)
+def end_of(trial: Trial) -> float:
+    return trial.losses[-1] if trial.losses and math.isfinite(trial.losses[-1]) else WORST
 
 
-def trials_of(folder: Path, seed: int, asked: Any, *, steered: bool) -> History:
-    """Every start with every schedule once. Controlled sweeps each get a store that holds what was taught and nothing else."""
-    kind, schedules = ("steered", STEERED) if steered else ("fixed", SCHEDULES)
-    place = folder / f"{kind}-{seed}"
-    if steered and not place.exists():
-        shutil.copytree(folder / "taught", place)
-    space = {"lr": [asked.right * share for share in STARTS.values()], "schedule": list(schedules)}
-    search = {"searcher": "grid", "scheduler": "fifo", **({"controller": "meta"} if steered else {})}
-    file = sweep_file(kind, TARGET, space, search, len(STARTS) * len(schedules), asked, seed)
-    return launch_or_resume(file, Store(place), cpus=asked.cpus).history
+def sweep_file(name: str, text: str, space: dict[str, Any], asked: Any, seed: int, **changes: Any) -> SweepFile:
+    settings = {
+        "task": {"corpus": text, "tokenizer": "byte"},
+        "space": {"model": asked.model, "width": asked.width, **space},
+        "unlisted": "default",
+        "search": {"searcher": "grid", "scheduler": "fifo"},
+        "budget": {"trials": 1000},
+        "trial": {"tokens": asked.tokens, "reports": 20},
+        "resources": {"cpu": 1},
+    }
+    return SweepFile(name=name, seed=seed, **{**settings, **changes})
 
 
-def acted_upon(trial: Trial) -> bool:
-    return any(verdict.directive is not None and verdict.directive.changes for verdict in trial.directed.values())
+def start_of(trial: Trial, right: float) -> str | None:
+    share = float(trial.config["lr"]) / right
+    return next((name for name, of in STARTS.items() if math.isclose(share, of, rel_tol=1e-6)), None)
 
 
-def cell(trials: Iterable[Trial]) -> str:
-    ends = [trial.losses[-1] if math.isfinite(trial.losses[-1]) else WORST for trial in trials]
-    if not ends:
+def run_text(text: str, seed: int, asked: Any, results: Results) -> None:
+    """Every sweep of one text and seed, each in a store of its own, so that no controller learns from another sweep."""
+
+    def ran(name: str, space: dict[str, Any], **changes: Any) -> History:
+        place = asked.store / text.partition(":")[2].replace("/", "-") / f"{name}-{seed}"
+        return launch_or_resume(sweep_file(name, text, space, asked, seed, **changes), Store(place), cpus=asked.cpus).history
+
+    with_others = asked.others is None or seed < asked.others
+    shares = [*STARTS.values(), *TUNED]
+    for trial in ran("fixed", {"lr": [asked.right * share for share in shares], "schedule": list(SCHEDULES)}):
+        place = (text, float(trial.config["lr"]), str(trial.config["schedule"]))
+        results.tuned.setdefault(place, []).append(end_of(trial))
+        if (start := start_of(trial, asked.right)) is not None:
+            results.add(text, start, str(trial.config["schedule"]), trial)
+    starts = [asked.right * share for share in STARTS.values()]
+    steered = {"searcher": "grid", "scheduler": "fifo", "controller": "meta"}
+    for trial in ran("steered", {"lr": starts, "schedule": list(SCHEDULES)}, search=steered):
+        results.add(text, str(start_of(trial, asked.right)), f"{trial.config['schedule']}, steered", trial)
+    for optimizer, factor in OWN_PACE.items() if with_others else ():
+        right = asked.right * factor
+        space = {"optimizer": optimizer, "lr": [right * share for share in STARTS.values()], "schedule": "constant"}
+        for trial in ran(optimizer, space):
+            results.add(text, str(start_of(trial, right)), optimizer, trial)
+    for number, (start, share) in enumerate(STARTS.items() if with_others else ()):
+        population = {"name": "pbt", "population": MEMBERS, "interval": 0.1}
+        near = {"float": [asked.right * share / 3, asked.right * share * 3], "log": True}
+        limits = {"budget": {"tokens": MEMBERS * asked.tokens}, "search": {"searcher": population, "scheduler": population}}
+        best = ran(f"pbt-{number}", {"lr": near, "schedule": "constant"}, **limits).best
+        if best is not None:
+            results.add(text, start, f"pbt of {MEMBERS}", best)
+
+
+def cell(shares: Iterable[float]) -> str:
+    listed = [100.0 * share for share in shares]
+    if not listed:
         return "–"
-    error = f" ± {statistics.stdev(ends) / math.sqrt(len(ends)):.3f}" if len(ends) > 1 else ""
-    return f"{statistics.mean(ends):.3f}{error} ({len(ends)})"
+    error = f" ± {statistics.stdev(listed) / math.sqrt(len(listed)):.1f}" if len(listed) > 1 else ""
+    return f"{statistics.mean(listed):+.1f}{error} ({len(listed)})"
 
 
-def table(fixed: list[Trial], steered: list[Trial], right: float) -> list[str]:
-    heads = [*SCHEDULES, *(f"{name}, controlled" for name in STEERED), *(f"{name}, acted upon" for name in STEERED)]
-    lines = [f"| start | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
-    for start, share in STARTS.items():
-        here = [
-            [t for t in trials if math.isclose(float(t.config["lr"]), right * share, rel_tol=1e-6)] for trials in (fixed, steered)
-        ]
-        of = [[[t for t in trials if t.config["schedule"] == name] for name in SCHEDULES] for trials in here]
-        controlled = [of[1][SCHEDULES.index(name)] for name in STEERED]
-        groups = [*of[0], *controlled, *([t for t in trials if acted_upon(t)] for trials in controlled)]
-        lines.append(f"| {start} | {' | '.join(map(cell, groups))} |")
+def table(results: Results, texts: Iterable[str], value: Callable[[Iterable[float]], str] = cell) -> list[str]:
+    methods = list(dict.fromkeys(method for _, _, method in results.ends))
+    lines = [f"| start | {' | '.join(methods)} |", "|---" * (len(methods) + 1) + "|"]
+    for start in STARTS:
+        cells = []
+        for method in methods:
+            ends = [(text, end) for text in texts for end in results.ends.get((text, start, method), [])]
+            cells.append(value(end / results.standard(text) - 1.0 for text, end in ends))
+        lines.append(f"| {start} | {' | '.join(cells)} |")
     return lines
 
 
+def plot(results: Results, texts: Iterable[str], file: Path) -> None:
+    from plotly import graph_objects
+
+    figure = graph_objects.Figure()
+    for method in dict.fromkeys(method for _, _, method in results.ends):
+        heights = []
+        for start in STARTS:
+            ends = [e / results.standard(t) - 1.0 for t in texts for e in results.ends.get((t, start, method), [])]
+            heights.append(100.0 * statistics.mean(ends) if ends else None)
+        figure.add_bar(name=method, x=list(STARTS), y=heights)
+    figure.update_layout(yaxis_title="bits per byte at the end over the best fixed schedule, %", barmode="group")
+    figure.write_html(file)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Trials that start with wrong learning rates, on fixed schedules and controlled.")
+    parser = argparse.ArgumentParser(description="Trials that start with wrong learning rates, on fixed schedules and steered.")
     parser.add_argument("--store", type=Path, required=True, help="folder for all stores")
+    parser.add_argument("--texts", nargs="+", default=list(TEXTS), help="corpora, as in a sweep file")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--tokens", type=int, default=200_000, help="of every trial")
-    parser.add_argument("--taught", type=int, default=24, help="trials per text that is learned from")
-    parser.add_argument("--right", type=float, default=1e-2, help="the learning rate that is right")
+    parser.add_argument("--model", default="lstm")
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--right", type=float, default=2e-2, help="the learning rate that is right")
+    parser.add_argument("--others", type=int, help="seeds with all methods, not fixed schedules and the controller alone; all")
     parser.add_argument("--cpus", type=int, default=1)
+    parser.add_argument("--plot", type=Path, help="an HTML file to draw the table into")
     asked = parser.parse_args()
-    teach(Store(asked.store / "taught"), asked)
-    histories = {
-        steered: [trials_of(asked.store, seed, asked, steered=steered) for seed in range(asked.seeds)] for steered in (False, True)
-    }
-    fixed, steered = ([trial for history in histories[kind] for trial in history if trial.losses] for kind in (False, True))
-    print("\n".join(table(fixed, steered, asked.right)))
+    results = Results()
+    for seed in range(asked.seeds):
+        for text in asked.texts:
+            run_text(text, seed, asked, results)
+            print(f"{text}, seed {seed}: done", flush=True)
+        print("\n".join(table(results, asked.texts)), f"\n{results.withheld} controls left out", flush=True)
+    for text in asked.texts:
+        print(f"{text}: the best fixed schedule ends at {results.standard(text):.3f} bits per byte")
+    if asked.plot is not None:
+        plot(results, asked.texts, asked.plot)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from metasearch.core.event import (
     Verdict,
 )
 from metasearch.core.history import COMPLETED, DIVERGED, OUT_OF_BUDGET, History, Trial
-from metasearch.core.protocols import Log, Scheduler, Searcher
+from metasearch.core.protocols import Log, Rescuer, Scheduler, Searcher
 from metasearch.core.rng import derive, derive_seed
 from metasearch.core.sweep import Sweep
 
@@ -134,14 +134,21 @@ class Engine:
 
     def _verdict(self, trial: Trial, now: float) -> Verdict:
         sweep = self.history.sweep
+        spent = trial.last or trial.step >= sweep.horizon
         if not math.isfinite(trial.losses[-1]):
-            return Verdict(Action.STOP, DIVERGED)
-        if trial.last or trial.step >= sweep.horizon:
+            verdict = Verdict(Action.STOP, DIVERGED) if spent else self._rescue(trial)
+        elif spent:
             return Verdict(Action.STOP, COMPLETED)
-        verdict = self.scheduler.judge(self.history, trial, derive(sweep.seed, "judge", trial.number, trial.step))
+        else:
+            verdict = self.scheduler.judge(self.history, trial, derive(sweep.seed, "judge", trial.number, trial.step))
         if verdict.action is Action.CONTINUE and spent_in_full(self.history, now):
-            return Verdict(Action.PAUSE, OUT_OF_BUDGET)
+            return Verdict(Action.PAUSE, OUT_OF_BUDGET, verdict.directive)
         return verdict
+
+    def _rescue(self, trial: Trial) -> Verdict:
+        """On a trial whose loss is no longer finite: sent back if the scheduler knows how, else given up."""
+        directive = self.scheduler.rescue(self.history, trial) if isinstance(self.scheduler, Rescuer) else None
+        return Verdict(Action.STOP, DIVERGED) if directive is None else Verdict(reason=DIVERGED, directive=directive)
 
     def _next_leg(self, now: float) -> Thawed | None:
         """Interrupted trials first, then those that only the budget held up, then the scheduler's choice."""

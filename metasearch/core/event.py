@@ -30,7 +30,7 @@ class Directive:
 
     ``begin_decay``: from here on the learning rate falls linearly to a tenth at the horizon. ``postpone_decay``: it stays as it is
     until that share of the horizon, and then falls so. ``roll_back``: weights and moments become again what they were at the lowest
-    loss so far; what was trained since is spent.
+    loss so far, ``restart``: what they were at first; what was trained since is spent.
 
     The rest says why, for whoever learns from it. ``intent``: the class of the action; of a control, the action that it would have
     got (everything above is then left alone). ``propensity``: the probability with which this trial was acted upon. ``foreseen``:
@@ -43,6 +43,7 @@ class Directive:
     begin_decay: bool = False
     postpone_decay: float | None = None
     roll_back: bool = False
+    restart: bool = False
     intent: str = ""
     propensity: float | None = None
     foreseen: float | None = None
@@ -53,7 +54,7 @@ class Directive:
         """What it changes, by name; empty for a control."""
         scales = ("lr_scale", "clip_scale", "weight_decay_scale", "postpone_decay")
         found: dict[str, float | bool] = {name: value for name in scales if (value := getattr(self, name)) is not None}
-        return found | {name: True for name in ("begin_decay", "roll_back") if getattr(self, name)}
+        return found | {name: True for name in ("begin_decay", "roll_back", "restart") if getattr(self, name)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -45,6 +45,15 @@ class Scheduler(Protocol):
 
     def thaw(self, history: History, rng: np.random.Generator) -> TrialId | None:
         """A paused trial that deserves a slot before anything new is proposed, or None."""
+        ...
+
+
+@runtime_checkable
+class Rescuer(Protocol):
+    """A scheduler that may send a trial back whose loss is no longer finite, instead of giving it up."""
+
+    def rescue(self, history: History, trial: Trial) -> Directive | None:
+        """What ``trial`` is told, so that it goes on; None to give it up. Not asked of a trial that has nothing more to train."""
         ...
 
 

@@ -40,6 +40,11 @@ class Situation:
     past: Path
 
     @property
+    def losses(self) -> list[float]:
+        """Those that are finite: the ones of ``past``."""
+        return [loss for loss in self.trial.losses if math.isfinite(loss)]
+
+    @property
     def factor(self) -> float:
         return self.factor_at(self.control, self.progress)
 
@@ -49,10 +54,15 @@ class Situation:
     def after(self, directive: Directive) -> Control:
         return self.control.obey(directive, self.schedule, self.progress, self.trial.losses)
 
+    def rates_ahead(self, control: Control) -> tuple[np.ndarray, np.ndarray]:
+        """Progress and learning rates to the horizon if nothing more is changed after ``control``."""
+        ahead = np.linspace(self.progress, 1.0, FUTURE_KNOTS)
+        return ahead, np.array([self.factor_at(control, float(u)) for u in ahead]) * self.base
+
     def future(self, control: Control) -> Path:
         """The whole run if nothing more is changed after ``control``."""
-        ahead = np.linspace(self.progress, 1.0, FUTURE_KNOTS)
-        planned = np.array([self.factor_at(control, float(u)) for u in ahead]) * (self.base / self.reference)
+        ahead, rates = self.rates_ahead(control)
+        planned = rates / self.reference
         progress_K = np.concatenate([self.past.progress_K, ahead])
         return Path(progress_K, np.concatenate([self.past.factor_K, planned]), self.past.epochs)
 
@@ -68,8 +78,8 @@ def situation(history: History, trial: Trial, plan: Plan) -> Situation | str:
         return "it goes on from another trial's weights"
     if not all(math.isfinite(lr) and lr > 0 for lr in trial.lrs):
         return "it reports no learning rate"
-    if not all(math.isfinite(loss) for loss in trial.losses):
-        return "it reported a loss that is not finite"
+    if not math.isfinite(trial.losses[-1]):
+        return "its loss is not finite"
     base = _base(history, trial, schedule)
     if base is None:
         return "the learning rate that it reports is not the planned one: it does not obey directives"
@@ -78,9 +88,10 @@ def situation(history: History, trial: Trial, plan: Plan) -> Situation | str:
 
 def _standing(history: History, trial: Trial, schedule: Schedule, optimizer: str, base: float) -> Situation:
     horizon, reference = history.sweep.horizon, reference_of(trial.lrs)
-    progress = [step / horizon for step in trial.steps]
+    finite = [point for point, loss in enumerate(trial.losses) if math.isfinite(loss)]
+    progress, lrs = [trial.steps[point] / horizon for point in finite], [trial.lrs[point] for point in finite]
     epochs = epochs_of(history.sweep.task.descriptor, horizon)
-    past = followed(progress, trial.lrs, optimizer, share_of(trial.config, "warmup"), reference, epochs)
+    past = followed(progress, lrs, optimizer, share_of(trial.config, "warmup"), reference, epochs)
     control = controls(history, trial, schedule)[-1]
     return Situation(trial, progress[-1], optimizer, schedule, control, base, reference, past)
 
@@ -103,7 +114,7 @@ def _base(history: History, trial: Trial, schedule: Schedule) -> float | None:
     for point, (step, lr, control) in enumerate(zip(trial.steps, trial.lrs, controls(history, trial, schedule), strict=False)):
         progress = step / history.sweep.horizon
         factor = control.lr_factor(schedule, progress, trial.losses[:point])
-        if factor >= COMPARED_FROM * control.lr_scale and progress > share_of(trial.config, "warmup"):
+        if factor >= COMPARED_FROM * control.lr_scale and progress >= share_of(trial.config, "warmup"):
             found.append(math.log(lr / factor))
     if not found or max(found) - min(found) > OFF_PLAN:
         return None

@@ -1,8 +1,10 @@
 """The meta-optimizer: changes how a trial is trained while it runs, if that is very likely to pay.
 
 At each report the loss law, with a prior learned from earlier sweeps, is fitted to the trial's curve and learning rates, and the
-loss at the horizon is foretold with and without each admissible action, from the same draws of the law's parameters. The action
-with the largest expected gain is taken if it gains more than noise with high probability, a few times per trial at most.
+loss at the horizon is foretold with and without each admissible action, from the same draws of the law's parameters. What a
+change of the learning rate is worth is told by experience of such changes, where there is any of the trial's optimizer. The action
+with the largest expected gain is taken if it gains more than noise with high probability, a few times per trial at most. A trial
+whose loss is no longer finite is sent back to its lowest loss with a lower learning rate.
 
 Whether that helps is an experiment: by a coin at its number, one trial in seven is a *control*, in which the action is written down
 and left undone, and one in twenty gets a random action (or, by another coin, none). Probabilities are logged, so that ``gains`` can
@@ -11,6 +13,7 @@ tell what each class of actions was worth. A class that does not help is disable
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -22,9 +25,11 @@ from metasearch.core.archive import Archive
 from metasearch.core.event import Directive
 from metasearch.core.history import History, Trial
 from metasearch.core.rng import derive
-from metasearch.meta import gains, law_prior
-from metasearch.meta._actions import CLIP, INTENTS, ROLL_BACK, back, foreseeable, lost_ground, other, spiked
-from metasearch.meta._situation import Plan, Situation, situation
+from metasearch.meta import experience, gains, law_prior
+from metasearch.meta._actions import CLIP, INTENTS, ROLL_BACK, back, experienced, foreseeable, lost_ground, other, spiked
+from metasearch.meta._situation import Plan, Situation, controls, situation
+from metasearch.meta._twins import Kind, ahead, features
+from metasearch.meta.experience import Experience
 from metasearch.meta.forecast import ends, fit
 from metasearch.meta.gains import Gain
 from metasearch.meta.law_prior import LawPrior
@@ -38,22 +43,31 @@ ACTED = (1.0 - CONTROLS - RANDOM) / (1.0 - RANDOM)
 
 COIN = 0.5
 FEWEST_REPORTS = 3
-EARLIEST, LATEST = 0.1, 0.9
+EARLIEST, LATEST, LATEST_BY_EXPERIENCE = 0.1, 0.9, 0.75
 RANDOM_FROM, RANDOM_UNTIL = 0.2, 0.7
 MOST_ACTIONS = 3
 COOL_DOWN = 0.1
 """Share of the horizon in which the effect of an action is awaited."""
 
-CERTAIN = 0.8
+CERTAIN, CERTAIN_BY_EXPERIENCE = 0.8, 0.9
 LEAST_GAIN, NOISE_SHARE = 0.002, 0.25
 """An action must gain more than this share of the loss, and than this share of a report's deviation."""
 
 
+EXPERIENCE = "experience/"
+
+RESCUES = 2
+RESCUED_TO = (1 / 30, 1 / 3)
+"""Bounds of the factor on the learning rate of a trial that diverged, and what is taken where nothing is usual."""
+UNKNOWN_RESCUE = 0.1
+
+
 @dataclass(frozen=True)
 class Theta:
-    """Everything learned: the prior of the law and what each class of actions was worth."""
+    """Everything learned: the prior of the law, experience of changed learning rates, what each class of actions was worth."""
 
     prior: LawPrior = field(default_factory=LawPrior)
+    experience: Experience = field(default_factory=Experience)
     gains: Mapping[str, Gain] = field(default_factory=dict)
     sweeps: tuple[str, ...] = ()
     tasks: int = 0
@@ -65,24 +79,41 @@ class Theta:
         arrays = {name: value for name, value in prior.items() if isinstance(value, np.ndarray)}
         plain = {name: value for name, value in prior.items() if name not in arrays}
         worth = {intent: asdict(gain) for intent, gain in self.gains.items()}
-        return arrays, {"prior": plain, "gains": worth, "sweeps": list(self.sweeps), "tasks": self.tasks, "trials": self.trials}
+        changes, scales = self.experience.pack()
+        arrays |= {EXPERIENCE + name: array for name, array in changes.items()}
+        counts = {"sweeps": list(self.sweeps), "tasks": self.tasks, "trials": self.trials}
+        return arrays, {"prior": plain, "experience": scales, "gains": worth, **counts}
 
     @staticmethod
     def unpack(arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> Theta:
-        prior = LawPrior(**{**arrays, **plain["prior"]})
-        if prior.mean_P.shape != (P,) or set(arrays) != {"mean_P", "slope_P", "covariance_PP"}:
-            raise ValueError(f"expected a law with {P} parameters, found {sorted(arrays)} with {prior.mean_P.shape}")
+        changes = {name.removeprefix(EXPERIENCE): array for name, array in arrays.items() if name.startswith(EXPERIENCE)}
+        law = {name: array for name, array in arrays.items() if not name.startswith(EXPERIENCE)}
+        prior = LawPrior(**{**law, **plain["prior"]})
+        if prior.mean_P.shape != (P,) or set(law) != {"mean_P", "slope_P", "covariance_PP"}:
+            raise ValueError(f"expected a law with {P} parameters, found {sorted(law)} with {prior.mean_P.shape}")
+        known = Experience.unpack(changes, plain["experience"])
         worth = {intent: Gain(**gain) for intent, gain in plain["gains"].items()}
-        return Theta(prior, worth, tuple(plain["sweeps"]), plain["tasks"], plain["trials"])
+        return Theta(prior, known, worth, tuple(plain["sweeps"]), plain["tasks"], plain["trials"])
 
 
 @dataclass(frozen=True)
 class Foretold:
-    """An action with what is foretold: the gain in loss at the horizon, and the probability that it is more than noise."""
+    """An action with what is foretold: the gain in loss at the horizon, and the probability that it is more than noise.
+
+    ``able``: that is enough to take it. ``deviation``: of the gain, 0 where nobody tells. ``boldness``: by which factor it raises
+    the learning rate beyond the usual one, at least 1.
+    """
 
     directive: Directive
     gain: float
     certainty: float
+    able: bool = False
+    deviation: float = 0.0
+    boldness: float = 1.0
+
+    def of(self, loss: float) -> Foretold:
+        """The same for a gain and a deviation that are shares of ``loss``."""
+        return replace(self, gain=self.gain * loss, deviation=self.deviation * loss)
 
 
 def _no_plan(config: object) -> None:
@@ -111,9 +142,23 @@ class Controller:
         best = self._best(now, foretold)
         if best is None:
             return None
-        first = not any(told.directive is not None for told in trial.directed.values())
-        found = replace(best.directive, propensity=ACTED if first else None, foreseen=kept, gain=best.gain)
+        found = replace(best.directive, propensity=None if _told(trial) else ACTED, foreseen=kept, gain=best.gain)
         return withheld(found) if arm < RANDOM + CONTROLS else found
+
+    def rescue(self, history: History, trial: Trial) -> Directive | None:
+        """How ``trial``, whose loss is no longer finite, goes on; None if it is a control, or was rescued often enough."""
+        schedule, told = self.plan(trial.config), _told(trial)
+        arm = derive(history.sweep.seed, "arm", trial.number).random()
+        lost = [point for point, loss in enumerate(trial.losses) if not math.isfinite(loss)]
+        if schedule is None or arm < RANDOM + CONTROLS or self._disabled(ROLL_BACK):
+            return None
+        if len(lost) > RESCUES:
+            return None
+        control, kind, known = controls(history, trial, schedule)[-1], Kind.of(trial.config), self.theta.experience
+        scale = UNKNOWN_RESCUE
+        if kind.name in known.usual and trial.lrs[-1] > 0:
+            scale = float(np.clip(math.exp(known.usual_of(kind)) / trial.lrs[-1], *RESCUED_TO))
+        return replace(back(control, scale), propensity=None if told else ACTED)
 
     def explain(self, history: History) -> dict[str, Any]:
         """What was done so far, what it is known to be worth, and why some trials are left alone; plain data."""
@@ -133,31 +178,64 @@ class Controller:
     def _may_act(self, history: History, trial: Trial) -> bool:
         progress, horizon = trial.step / history.sweep.horizon, history.sweep.horizon
         told = {step: verdict.directive for step, verdict in trial.directed.items() if verdict.directive is not None}
-        if len(trial.steps) < FEWEST_REPORTS or not EARLIEST <= progress <= LATEST or len(told) >= MOST_ACTIONS:
+        if progress > LATEST or len(told) >= MOST_ACTIONS:
             return False
         if any(not directive.changes for directive in told.values()):
             return False  # a control stays one
-        return not told or trial.step - max(told) > COOL_DOWN * horizon
+        return not told or trial.step - max(told) >= COOL_DOWN * horizon
 
     def _foretold(self, now: Situation) -> tuple[float, list[Foretold]]:
         """The loss that is foretold if nothing is done, and every action of which the law tells something."""
         trial, prior = now.trial, self.theta.prior
-        progress_N = now.past.progress_K[-len(trial.losses) :]
-        known = fit(prior.of(now.optimizer, now.reference), prior.deviation, now.past, progress_N, np.array(trial.losses))
-        actions = list(foreseeable(now, prior))
+        progress_N = now.past.progress_K[-len(now.losses) :]
+        known = fit(prior.of(now.optimizer, now.reference), prior.deviation, now.past, progress_N, np.array(now.losses))
+        by_experience = self._experienced(now)
+        late = len(trial.losses) >= FEWEST_REPORTS and now.progress >= EARLIEST
+        actions = list(foreseeable(now, prior, self._usual(now))) if late and by_experience is None else []
         futures = [now.future(control) for control in (now.control, *map(now.after, actions))]
         draws_MF = ends(known, futures, prior.doubt).draws_MF
         gain_MF = draws_MF[:, :1] - draws_MF[:, 1:]
         enough = max(LEAST_GAIN * abs(trial.loss), NOISE_SHARE * prior.deviation)
         gain_F, sure_F = gain_MF.mean(0).tolist(), (gain_MF > enough).mean(0).tolist()
-        foretold = [Foretold(*each) for each in zip(actions, gain_F, sure_F, strict=True)]
-        return float(draws_MF[:, 0].mean()), foretold
+        kept = float(draws_MF[:, 0].mean())
+        foretold = [Foretold(*each, each[2] > CERTAIN) for each in zip(actions, gain_F, sure_F, strict=True)]
+        return kept, foretold + [each.of(kept) for each in by_experience or ()]
+
+    def _experienced(self, now: Situation) -> list[Foretold] | None:
+        """Changes of the learning rates ahead, as experience tells what shares of the loss they gain; None if it does not."""
+        usual = self._usual(now)
+        if usual is None:
+            return None
+        if now.progress > LATEST_BY_EXPERIENCE:
+            return []
+        count, horizon = len(now.losses), now.trial.step / now.progress
+        progress, rates = now.past.progress_K[-count:].tolist(), (now.past.factor_K[-count:] * now.reference).tolist()
+        seen, actions = features(progress, now.losses, rates, horizon), experienced(now, usual)
+        after = [ahead(now.rates_ahead(now.after(action))[1][1:], restart=action.restart) for action in actions]
+        before = ahead(now.rates_ahead(now.control)[1][1:])
+        told = self.theta.experience.foretold(Kind.of(now.trial.config), before, np.array(after), seen)
+        if told is None:
+            return None
+        sure_M = experience.certainty(*told, LEAST_GAIN)
+        share_M, spread_M = -np.expm1(-told[0]), np.exp(-told[0]) * told[1]
+        found = zip(actions, share_M.tolist(), sure_M.tolist(), spread_M.tolist(), strict=True)
+        return [
+            Foretold(action, gain, sure, sure > CERTAIN_BY_EXPERIENCE, spread, max((action.lr_scale or 1.0) / max(usual, 1.0), 1.0))
+            for action, gain, sure, spread in found
+        ]
+
+    def _usual(self, now: Situation) -> float | None:
+        """The learning rate that is usual, over the highest one ahead; None if there is no experience of the trial's kind."""
+        known, kind = self.theta.experience, Kind.of(now.trial.config)
+        if kind.name not in known.usual:
+            return None
+        return math.exp(known.usual_of(kind)) / float(now.rates_ahead(now.control)[1].max())
 
     def _best(self, now: Situation, foretold: Sequence[Foretold]) -> Foretold | None:
         """The action to take, or None: nothing is sure enough. Ground that was lost is won back first."""
         if lost_ground(now, self.theta.prior) and not self._disabled(ROLL_BACK):
-            return Foretold(back(now), 0.0, 1.0)
-        able = [each for each in foretold if each.certainty > CERTAIN]
+            return Foretold(back(now.control, 0.5), 0.0, 1.0, able=True)
+        able = _mildest([each for each in foretold if each.able])
         able += list(self._by_experience(now))
         able = [each for each in able if not self._disabled(each.directive.intent)]
         return max(able, key=lambda each: each.gain, default=None)
@@ -167,9 +245,9 @@ class Controller:
         for directive in other(now):
             known = self.theta.gains.get(directive.intent)
             if known is not None and known.proven:
-                yield Foretold(directive, known.mean, 1.0)
+                yield Foretold(directive, known.mean, 1.0, able=True)
             elif directive.intent == CLIP and spiked(now):
-                yield Foretold(directive, 0.0, 1.0)
+                yield Foretold(directive, 0.0, 1.0, able=True)
 
     def _disabled(self, intent: str) -> bool:
         known = self.theta.gains.get(intent)
@@ -178,7 +256,7 @@ class Controller:
     def _at_random(self, now: Situation, coin: np.random.Generator) -> Directive | None:
         """Once in the trial's life, at a moment and with an action that chance chose."""
         moment = coin.uniform(RANDOM_FROM, RANDOM_UNTIL)
-        if now.progress < moment or any(told.directive is not None for told in now.trial.directed.values()):
+        if now.progress < moment or _told(now.trial):
             return None
         kept, foretold = self._foretold(now)
         every = [*foretold, *(Foretold(directive, 0.0, 0.0) for directive in other(now))]
@@ -190,6 +268,17 @@ class Controller:
         return found if coin.random() < COIN else withheld(found)
 
 
+def _told(trial: Trial) -> bool:
+    return any(verdict.directive is not None for verdict in trial.directed.values())
+
+
+def _mildest(able: Sequence[Foretold]) -> list[Foretold]:
+    """Of what is not clearly worse than the best, that which raises the learning rate least beyond the usual one."""
+    best = max(able, key=lambda each: each.gain, default=None)
+    near = [] if best is None else [each for each in able if each.gain >= best.gain - best.deviation]
+    return sorted(near, key=lambda each: (each.boldness, -each.gain))[:1]
+
+
 def withheld(directive: Directive) -> Directive:
     """The same intent, left undone."""
     return Directive(intent=directive.intent, propensity=directive.propensity, foreseen=directive.foreseen, gain=directive.gain)
@@ -199,13 +288,14 @@ class MetaOptimizer:
     """The learned part, apart from what it learned."""
 
     def init(self, rng: np.random.Generator) -> Theta:
-        return Theta()
+        return Theta(experience=experience.shipped())
 
     def learn(self, theta: Theta, archive: Archive, rng: np.random.Generator) -> Theta:
         """Everything is learned anew from the whole archive."""
         if not len(archive):
             return theta
-        return Theta(law_prior.learn(archive), gains.learn(archive), archive.sweeps, len(archive), archive.trials)
+        known = theta.experience.with_archive(archive)
+        return Theta(law_prior.learn(archive), known, gains.learn(archive), archive.sweeps, len(archive), archive.trials)
 
     def build(self, theta: Theta) -> Controller:
         return Controller(theta)

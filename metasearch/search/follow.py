@@ -23,6 +23,7 @@ class Told:
     clip_scale: float | None = None
     weight_decay_scale: float | None = None
     begin_decay: bool = False
+    restart: bool = False
     postpone_decay: float | None = None
 
 
@@ -58,6 +59,7 @@ def _together(told: Iterable[Told]) -> Directive:
     return Directive(
         **{name: math.prod(given) for name, given in scales.items() if given},
         begin_decay=any(one.begin_decay for one in listed),
+        restart=any(one.restart for one in listed),
         postpone_decay=max((one.postpone_decay for one in listed if one.postpone_decay is not None), default=None),
     )
 

@@ -127,10 +127,11 @@ class _Points:
         return _Points(*(column[order] for column in columns))
 
     def of_trial(self, number: int) -> tuple[tuple[Any, ...], ...] | None:
-        """Steps, losses, seconds and learning rates up to the first loss that is not finite; None if there is no report."""
+        """Steps, losses, seconds and learning rates; None if there is no report. A loss that is not finite counts only if it is the
+        last: from others the trial was sent back."""
         first, last = np.searchsorted(self.trial, (number, number + 1))
-        (lost,) = np.nonzero(~np.isfinite(self.loss[first:last]))
-        end = first + lost[0] + 1 if lost.size else last
-        if first == end:
+        if first == last:
             return None
-        return tuple(tuple(column[first:end].tolist()) for column in (self.step, self.loss, self.seconds, self.lr))
+        kept = np.isfinite(self.loss[first:last])
+        kept[-1] = True
+        return tuple(tuple(column[first:last][kept].tolist()) for column in (self.step, self.loss, self.seconds, self.lr))

@@ -22,6 +22,10 @@ class Adviser(Protocol):
         """What to change after the newest report of ``trial``, or None."""
         ...
 
+    def rescue(self, history: History, trial: Trial) -> Directive | None:
+        """How to go on with ``trial``, whose loss is no longer finite, or None."""
+        ...
+
 
 @dataclass(frozen=True)
 class Controlled:
@@ -38,6 +42,9 @@ class Controlled:
             return verdict
         directive = self.adviser.advise(history, trial)
         return verdict if directive is None else replace(verdict, directive=directive)
+
+    def rescue(self, history: History, trial: Trial) -> Directive | None:
+        return self.adviser.rescue(history, trial)
 
     def thaw(self, history: History, rng: np.random.Generator) -> TrialId | None:
         return self.scheduler.thaw(history, rng)

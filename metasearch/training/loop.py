@@ -89,11 +89,7 @@ class Trainer:
         plugins = load_strategy(config, SPACE)
         self.config, self.corpus, self.budget, self.seed, self.device = dict(config), corpus, budget, seed, device
         self.standing, self.control = Standing(), Control()
-        with self._randomness():
-            self._reseed("init")
-            self.model: LanguageModel = plugins["model"].build(config, corpus.vocab_size)
-            plugins["init"].build(config)(self.model, corpus)
-        self.model.to(device)
+        self.model: LanguageModel = self._fresh_model()
         self._parameters = list(self.model.parameters())
         self._optimizer: Optimizer = plugins["optimizer"].build(config, self.model)
         self._built = checkpoint.built_groups(self._optimizer)
@@ -110,7 +106,16 @@ class Trainer:
 
     @property
     def done(self) -> bool:
-        return self.standing.diverged or len(self.standing.val_losses) == self.budget.reports
+        return self.standing.diverged or self._spent
+
+    @property
+    def may_go_back(self) -> bool:
+        """Could a directive still send it back to its lowest loss, diverged or not?"""
+        return self._lowest is not None and not self._spent
+
+    @property
+    def _spent(self) -> bool:
+        return len(self.standing.val_losses) == self.budget.reports
 
     def advance(self) -> Report:
         """Trains a whole number of batches up to the next report point, then evaluates. Not to be called when done.
@@ -133,7 +138,8 @@ class Trainer:
             seconds=self.standing.seconds + time.perf_counter() - began,
             diverged=exploded(loss, self.corpus.vocab_size) or not math.isfinite(self.standing.trace.train_loss),
         )
-        if self._lowest is not None and loss == min(self.standing.val_losses):
+        finite = [known for known in self.standing.val_losses if math.isfinite(known)]
+        if self._lowest is not None and not self.standing.diverged and loss == min(finite):
             self._lowest = self._learned()
         return self._report(step)
 
@@ -144,12 +150,16 @@ class Trainer:
     def obey(self, directive: Directive) -> None:
         """Changes learning rate, clipping threshold or weight decay from the very next step on.
 
-        A ``roll_back`` needs a trainer that keeps what it had at its lowest loss; others leave their weights alone.
+        A ``roll_back`` needs a trainer that keeps what it had at its lowest loss; others leave their weights alone. If no loss was
+        finite, that is the start. A trial that diverged and is sent back is no longer done.
         """
         progress = min(1.0, self.standing.tokens / self.budget.tokens)
         self.control = self.control.obey(directive, self._schedule, progress, self.standing.val_losses)
-        if directive.roll_back and self._lowest is not None and self._lowest.tensors:
+        back = directive.roll_back and self._lowest is not None
+        if back and self._lowest is not None and self._lowest.tensors:
             self._relearn(self._lowest)
+        elif back or directive.restart:
+            self._restart()
 
     def checkpoint(self) -> bytes:
         """Everything from which ``restore`` continues, in a Trainer made with the same arguments."""
@@ -189,6 +199,8 @@ class Trainer:
         """
         packed = checkpoint.unpack(data, "trial")
         self._take_over(packed, replace(Standing.from_facts(packed.facts["standing"]), seconds=self.standing.seconds))
+        if self._lowest is not None:
+            self._lowest = self._learned()
 
     def weights(self) -> bytes:
         """The model alone: its weights, and in the metadata the config and vocabulary size it is built from."""
@@ -199,14 +211,32 @@ class Trainer:
         """Weights and moments as they are now, copied."""
         tensors = {**_named("model", dict(self.model.named_parameters()))}
         tensors |= _named("optimizer", checkpoint.optimizer_tensors(self._optimizer))
-        facts = {"optimizer": checkpoint.optimizer_facts(self._optimizer, self._built)}
+        facts = {"optimizer": checkpoint.optimizer_facts(self._optimizer, self._built), "trace": asdict(self.standing.trace)}
         return Packed("lowest", facts, {name: tensor.detach().clone() for name, tensor in tensors.items()})
 
+    def _fresh_model(self) -> LanguageModel:
+        """The model as it is before the first step: of the seed alone."""
+        plugins = load_strategy(self.config, SPACE)
+        with self._randomness():
+            self._reseed("init", 0)
+            model: LanguageModel = plugins["model"].build(self.config, self.corpus.vocab_size)
+            plugins["init"].build(self.config)(model, self.corpus)
+        return model.to(self.device)
+
+    def _restart(self) -> None:
+        weights = _named("model", dict(self._fresh_model().named_parameters()))
+        trace = replace(NO_STEPS, train_loss=math.log(self.corpus.vocab_size))
+        facts = {"optimizer": {"state": {}, "groups": [{} for _ in self._built]}, "trace": asdict(trace)}
+        self._relearn(Packed("start", facts, weights))
+
     def _relearn(self, learned: Packed) -> None:
-        """Weights and moments become what they were."""
+        """Weights and moments become what they were; what else may no longer be finite begins anew."""
         self._put_weights(learned.under("model"))
         moments = {name: tensor.clone() for name, tensor in learned.under("optimizer").items()}
         checkpoint.restore_optimizer(self._optimizer, self._built, learned.facts["optimizer"], moments)
+        self._state = self.model.initial_state(self._stream.rows)
+        self._norms_N = self._norms_N[torch.isfinite(self._norms_N)]
+        self.standing = replace(self.standing, diverged=False, trace=Trace(**learned.facts["trace"]))
 
     def _put_weights(self, weights: Mapping[str, Tensor]) -> None:
         own = dict(self.model.named_parameters())
@@ -241,7 +271,7 @@ class Trainer:
 
     def _step(self) -> Tensor:
         """One update. Loss (nats per token), gradient norm before clipping, 1 or 0 for clipped: (S,), still on the device."""
-        self._reseed("step")
+        self._reseed("step", self.standing.tokens)
         inputs_BT, targets_BT = self._stream.read(self.standing.tokens // self._stream.rows, self._context)
         logits_BTV, state = self.model(inputs_BT.to(self.device), self._state)
         self._state = tuple(tensor.detach() for tensor in state)
@@ -307,9 +337,9 @@ class Trainer:
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             yield
 
-    def _reseed(self, purpose: str) -> None:
+    def _reseed(self, purpose: str, tokens: int) -> None:
         # Not torch.manual_seed, which walks through every kind of device and takes longer than a small step.
-        seed = derive_seed(self.seed, purpose, self.standing.tokens)
+        seed = derive_seed(self.seed, purpose, tokens)
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)

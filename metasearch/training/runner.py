@@ -40,7 +40,8 @@ class LanguageModelRunner:
         report = asdict(self._trainer.advance())
         loss = math.inf if report["diverged"] else report[self._metric]
         metrics = {name: float(value) for name, value in report.items() if name not in _NOT_METRICS}
-        return Progress(report["step"], loss, report["seconds"], metrics, last=self._trainer.done)
+        last = self._trainer.done and not self._trainer.may_go_back
+        return Progress(report["step"], loss, report["seconds"], metrics, last)
 
     def halt(self) -> None:
         self._trainer.halt()

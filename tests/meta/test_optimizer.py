@@ -153,7 +153,7 @@ def test_actions_are_few_bounded_and_awaited(theta: Theta) -> None:
     for trial in history:
         acted = [step for step, verdict in trial.directed.items() if verdict.directive is not None]
         assert len(acted) <= 3 and min(acted, default=HORIZON) >= 0.1 * HORIZON
-        assert all(later - earlier > 0.1 * HORIZON for earlier, later in pairwise(acted))
+        assert all(later - earlier >= 0.1 * HORIZON for earlier, later in pairwise(acted))
         assert max(trial.lrs) <= theta.prior.highest["adamw"] * 1.01
 
 
@@ -275,7 +275,9 @@ def test_what_was_learned_is_narrower_than_what_is_published_and_survives_packin
     assert np.linalg.det(theta.prior.covariance_PP) < np.linalg.det(law_prior.LawPrior().covariance_PP)
     arrays, plain = theta.pack()
     again = Theta.unpack(arrays, plain)
-    assert again.pack()[1] == plain and all(np.array_equal(again.pack()[0][name], array) for name, array in arrays.items())
+    assert again.pack()[1] == plain and all(
+        np.array_equal(again.pack()[0][name], array, equal_nan=True) for name, array in arrays.items()
+    )
 
 
 def test_a_put_off_decay_holds_and_then_falls_to_a_tenth() -> None:

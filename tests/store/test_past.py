@@ -6,6 +6,7 @@ import json
 import math
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from metasearch.backends.simulated import Curves
 from metasearch.catalog import build_scheduler, build_searcher
 from metasearch.core.config import Config, Value
 from metasearch.core.errors import UserError
-from metasearch.core.event import Fact, Opened
+from metasearch.core.event import Fact, Opened, Reported
 from metasearch.core.history import History, State
 from metasearch.core.scales import Scale
 from metasearch.core.space import Choice, Fixed, Float, Int, Space
@@ -293,3 +294,12 @@ def test_asha_stops_are_not_ends(tmp_path: Path) -> None:
     (task,) = store.archive()
     assert {trial.ended for trial in task.trials} == {True, False}
     assert all(trial.steps[-1] < task.horizon for trial in task.trials if not trial.ended)
+
+
+def test_a_trial_that_was_sent_back_and_ended_well_did_not_diverge(tmp_path: Path) -> None:
+    store, facts = Store(tmp_path), facts_of("one", trials=1)
+    lost = next(index for index, fact in enumerate(facts) if isinstance(fact, Reported))
+    write(store, "one", [replace(fact, loss=math.inf) if index == lost else fact for index, fact in enumerate(facts)])  # type: ignore[arg-type]
+    ((trial,),) = (task.trials for task in store.archive())
+    assert not trial.diverged and all(math.isfinite(loss) for loss in trial.losses)
+    assert len(trial.steps) == sum(isinstance(fact, Reported) for fact in facts) - 1

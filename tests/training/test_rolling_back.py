@@ -3,6 +3,7 @@
 import torch
 
 from metasearch.core.event import Directive
+from metasearch.sweep.compose import language_model_space
 from metasearch.training.loop import Trainer
 from metasearch.training.report import TrialBudget
 from tests.training.trials import CORPUS, CPU, config_of, finish
@@ -65,3 +66,48 @@ def test_a_trial_that_keeps_nothing_goes_on_from_where_it_is():
     trial.obey(BACK)
     assert all(torch.equal(weight, before[name]) for name, weight in weights_of(trial).items())
     assert trial.control.lr_scale == 0.01
+
+
+HOT = {"optimizer": "sgd", "lr": 1e6, "clipping": "none"}
+
+
+def config_with(**changes):
+    """A config of other plug-ins than the usual one needs their own parameters."""
+    kept = {k: v for k, v in config_of().items() if k in ("model", "width", "depth", "batch_size", "context")}
+    return language_model_space({**kept, **changes, "schedule": "constant"}, search_unlisted=False).default()
+
+
+def diverging():
+    return Trainer(config_with(**HOT), CORPUS, TrialBudget(6144, 6, 512), 0, CPU, keep_lowest=True)
+
+
+def test_a_trial_that_diverged_before_its_first_finite_loss_begins_anew_and_goes_on():
+    trial = diverging()
+    first = weights_of(trial)
+    assert trial.advance().diverged and trial.done and trial.may_go_back
+    trial.obey(Directive(roll_back=True, lr_scale=1e-7))
+    assert all(torch.equal(weight, first[name]) for name, weight in weights_of(trial).items())
+    assert not trial.done
+    reports = [trial.advance() for _ in range(5)]
+    assert trial.done and not any(report.diverged for report in reports)
+    assert reports[-1].val_loss < reports[0].val_loss
+
+
+def test_a_trial_that_was_rescued_and_stopped_goes_on_to_the_last_bit():
+    whole, stopped, later = diverging(), diverging(), diverging()
+    for trial in (whole, stopped):
+        trial.advance()
+    saved = stopped.checkpoint()
+    later.restore(saved)
+    for trial in (whole, later):
+        trial.obey(Directive(roll_back=True, lr_scale=1e-7))
+    assert finish(later) == finish(whole)
+
+
+def test_a_restart_gives_the_first_weights_back_and_needs_nothing_kept():
+    trial = keeping(keep_lowest=False)
+    first = weights_of(trial)
+    trial.advance()
+    trial.obey(Directive(restart=True, lr_scale=0.5))
+    assert all(torch.equal(weight, first[name]) for name, weight in weights_of(trial).items())
+    assert trial.control.lr_scale == 0.5 and len(trial.standing.val_losses) == 1

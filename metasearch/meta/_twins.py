@@ -1,0 +1,182 @@
+"""What changes of the learning rates ahead were worth in earlier trials: rows of evidence, taken from an archive.
+
+Best are twins: trials of one config and seed that are the same up to the step at which one of them was told to change its
+learning rates. Their losses at the end differ by what that was worth. Where a trial has no twin, the loss that was foreseen without
+the change stands in for it, corrected and doubted by how far such forecasts were off in controls: the doubly robust way.
+
+Shapes: N reports, F features, C coordinates of what lies ahead.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from metasearch.core.archive import Archive, PastTask, PastTrial
+from metasearch.core.config import Config
+from metasearch.core.event import Directive
+
+FEATURES = ("log_progress", "log_horizon", "slope", "roughness", "highest")
+"""What a trial's trace tells; NaN where it is too short to tell. ``highest``: the log of the highest learning rate so far."""
+
+AHEAD = ("rate", "flatness", "restart")
+"""What lies ahead: the log of the highest learning rate, the log of the mean over the highest, 1 if the weights begin anew."""
+
+CHANGES = ({"lr_scale"}, {"begin_decay"}, {"postpone_decay"}, {"lr_scale", "restart"})
+"""What a directive may change to be a row."""
+
+MOST_GAIN = 0.5
+"""Gains are logarithms of a ratio of losses, cut here: beyond it is enough to know that a change was very good or very bad."""
+
+FEWEST_CONTROLS = 5
+UNFORESEEN = 0.1
+"""Deviation of forecasts of a loss, as a share of it, while there are too few controls to tell."""
+
+GOOD_SHARE = 1 / 3
+
+
+USUAL_WIDTH = 64
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the usual learning rate of a config depends on. ``log_width``: over ``USUAL_WIDTH``; 0 where there is no width."""
+
+    optimizer: str
+    model: str
+    log_width: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.optimizer}/{self.model}"
+
+    @staticmethod
+    def of(config: Config) -> Kind:
+        width = config.get("width")
+        known = isinstance(width, int | float) and width > 0
+        log_width = math.log(float(width) / USUAL_WIDTH) if known else 0.0  # type: ignore[arg-type]
+        return Kind(str(config.get("optimizer", "")), str(config.get("model", "")), log_width)
+
+
+@dataclass(frozen=True)
+class Row:
+    """``before_C``, ``after_C``: what lies ahead without the change and with it. ``gain``: log of the loss without it over the loss
+    with it. ``variance``: of a gain that is not measured against a twin.
+    """
+
+    task: str
+    kind: Kind
+    before_C: np.ndarray
+    after_C: np.ndarray
+    features_F: np.ndarray
+    gain: float
+    variance: float = 0.0
+
+
+def ahead(rate_N: np.ndarray, *, restart: bool = False) -> np.ndarray:
+    """(C,) of the learning rates that are still to come."""
+    highest = float(rate_N.max())
+    return np.array([math.log(highest), math.log(float(rate_N.mean()) / highest), float(restart)])
+
+
+def features(progress_N: Sequence[float], loss_N: Sequence[float], rate_N: Sequence[float], horizon: float) -> np.ndarray:
+    """(F,) of a trial at its newest report."""
+    progress, loss = progress_N[-1], loss_N[-1]
+    half = max((n for n, at in enumerate(progress_N[:-1]) if at <= progress / 2), default=0)
+    slope = roughness = math.nan
+    if len(loss_N) > 1:
+        slope = float(np.clip((loss_N[half] / loss - 1.0) / math.log(progress / progress_N[half]), -1.0, 2.0))
+    if len(loss_N) > 3:
+        bends = np.abs(np.diff(np.asarray(loss_N[-6:]), 2))
+        roughness = math.log(float(bends.mean()) / loss + 1e-4)
+    return np.array([math.log(progress), math.log(horizon), slope, roughness, math.log(max(rate_N))])
+
+
+def rows_of(archive: Archive) -> list[Row]:
+    return [row for task in archive for row in _rows(task)]
+
+
+def usual_rates(archive: Archive, per_width: float) -> dict[str, tuple[float, int]]:
+    """By kind the log of the learning rate of runs that ended among the best third, and how many runs tell. ``per_width``: how it
+    changes with the log of the width.
+    """
+    found: dict[str, list[tuple[float, float]]] = {}
+    for task in archive:
+        ended = [t for t in task.trials if not t.directed and t.ended and not t.diverged and t.lrs and max(t.lrs) > 0]
+        typical = float(np.mean([math.log(max(t.losses[-1], 1e-9)) for t in ended])) if ended else 0.0
+        for trial in ended:
+            kind, loss = Kind.of(trial.config), math.log(max(trial.losses[-1], 1e-9)) - typical
+            found.setdefault(kind.name, []).append((loss, math.log(max(trial.lrs)) - per_width * kind.log_width))
+    return {name: _center(sorted(runs)) for name, runs in found.items()}
+
+
+def _center(runs: Sequence[tuple[float, float]]) -> tuple[float, int]:
+    good = [lr for _, lr in runs[: max(round(len(runs) * GOOD_SHARE), 1)]]
+    return float(np.mean(good)), len(good)
+
+
+def _rows(task: PastTask) -> Iterator[Row]:
+    alone = {(trial.config.id, trial.seed): trial for trial in task.trials if not trial.directed}
+    error = _forecast_error(task.trials)
+    for trial in task.trials:
+        told = _only_change(trial.directed)
+        if told is None:
+            continue
+        at, directive = told
+        twin = alone.get((trial.config.id, trial.seed))
+        horizon = twin.steps[-1] if twin is not None and not twin.diverged else task.horizon
+        row = _row(task.id, trial, twin, at, directive, horizon)
+        if row is None or (twin is None and directive.foreseen is None):
+            continue
+        if twin is not None:
+            yield Row(*row, _gain(twin.losses[-1], trial.losses[-1]))
+        elif trial.ended:
+            assert directive.foreseen is not None
+            off, variance = error
+            yield Row(*row, _gain(directive.foreseen * math.exp(off), trial.losses[-1]), variance)
+
+
+def _only_change(directed: Mapping[int, Directive]) -> tuple[int, Directive] | None:
+    """The step and directive of a trial that was told one thing in its life, if that can be a row."""
+    told = [(step, directive) for step, directive in directed.items() if directive.changes]
+    return told[0] if len(told) == 1 and told[0][1].changes.keys() in CHANGES else None
+
+
+def _row(
+    task: str, trial: PastTrial, twin: PastTrial | None, at: int, directive: Directive, horizon: int
+) -> tuple[str, Kind, np.ndarray, np.ndarray, np.ndarray] | None:
+    """All of a row but the gain; None if the curves do not show what lay ahead."""
+    seen = sum(step <= at for step in trial.steps)
+    scale = 1.0 if directive.lr_scale is None else directive.lr_scale
+    planned = np.array(trial.lrs[seen:]) / scale if twin is None else np.array(twin.lrs[seen:])
+    scaled = directive.lr_scale is not None
+    followed = planned * scale if scaled else np.array(trial.lrs[seen:])
+    known = all(rates.size and np.isfinite(rates).all() and rates.min() > 0 for rates in (planned, followed))
+    if seen == 0 or not known or (twin is None and not scaled):
+        return None
+    progress = [step / horizon for step in trial.steps[:seen]]
+    told = features(progress, trial.losses[:seen], trial.lrs[:seen], horizon)
+    return task, Kind.of(trial.config), ahead(planned), ahead(followed, restart=directive.restart), told
+
+
+def _gain(kept: float, acted: float) -> float:
+    """What did not end in a finite loss is as bad as can be."""
+    if not (math.isfinite(kept) and math.isfinite(acted)):
+        return MOST_GAIN * (math.isfinite(acted) - math.isfinite(kept))
+    return float(np.clip(math.log(kept / acted), -MOST_GAIN, MOST_GAIN))
+
+
+def _forecast_error(trials: Iterable[PastTrial]) -> tuple[float, float]:
+    """Mean and variance of log(loss / foreseen loss) over the controls of a task."""
+    off = [
+        math.log(trial.losses[-1] / directive.foreseen)
+        for trial in trials
+        for directive in trial.directed.values()
+        if not directive.changes and directive.foreseen is not None and trial.ended and not trial.diverged
+    ]
+    if len(off) < FEWEST_CONTROLS:
+        return 0.0, UNFORESEEN**2
+    return float(np.mean(off)), float(np.var(off, ddof=1)) * (1.0 + 1.0 / len(off))

@@ -1,0 +1,246 @@
+"""What a change of the learning rates ahead is worth, by experience: a Gaussian process over earlier changes.
+
+What lies ahead of a trial, x (its highest learning rate, how flat it stays, whether the weights begin anew), is worth h(x, f) to
+one whose trace has the features f; a change gains h(after, f) - h(before, f). Only such differences are seen, and only they are
+foretold, so that no change gains nothing for certain and far from all experience nothing is certain. Learning rates are logarithms
+relative to the one that is usual: their scale carries over between optimizers and models, the zero is learned for each pair.
+
+Shapes: N rows, M changes asked for, F features, C coordinates of what lies ahead, S = 2 (without a change and with it).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+from scipy.linalg import cho_solve, solve_triangular
+from scipy.spatial.distance import cdist
+from scipy.stats import norm
+
+from metasearch.core.archive import Archive
+from metasearch.meta._twins import AHEAD, FEATURES, Kind, Row, rows_of, usual_rates
+
+SHIPPED = Path(__file__).with_name("optimizer.safetensors")
+"""Learned on built-in texts alone, with its card in the metadata; docs/meta-optimizer.md has the command."""
+
+PER_WIDTH = -0.5
+MOST_ROWS = 1200
+BELIEF = 3.0
+"""What was shipped of a usual learning rate counts as much as so many good runs."""
+
+FARTHEST = 6.0
+MOST_LEFT = 0.25
+"""Where experience leaves more of the variance that is there without any, it tells nothing."""
+
+HIGHEST = FEATURES.index("highest")
+
+
+@dataclass(frozen=True)
+class Scales:
+    """Hyperparameters. ``reaches``: length scales of what lies ahead. ``feature_reaches``: of the standardised features.
+    ``signal``: deviation of h. ``noise``: of a gain, and ``share`` of the gain itself on top. ``doubt``: factor on deviations, so
+    that they hold on tasks that were left out. ``center``, ``width``: of the features.
+    """
+
+    reaches: tuple[float, ...] = (3.0, 2.0, 2.0)
+    feature_reaches: tuple[float, ...] = (2.0,) * len(FEATURES)
+    signal: float = 0.3
+    noise: float = 0.01
+    share: float = 0.2
+    doubt: float = 1.0
+    center: tuple[float, ...] = (0.0,) * len(FEATURES)
+    width: tuple[float, ...] = (1.0,) * len(FEATURES)
+
+    def standard(self, features_MF: np.ndarray) -> np.ndarray:
+        """NaN becomes the mean."""
+        return np.asarray(np.nan_to_num((features_MF - np.array(self.center)) / np.array(self.width)))
+
+
+@dataclass(frozen=True, eq=False)
+class Experience:
+    """Rows as arrays, learning rates in them relative to the usual one. ``usual``: its log by kind, of ``USUAL_WIDTH``;
+    ``per_width``: how that changes with the log of the width.
+    """
+
+    change_NSC: np.ndarray = field(default_factory=lambda: np.zeros((0, 2, len(AHEAD))))
+    features_NF: np.ndarray = field(default_factory=lambda: np.zeros((0, len(FEATURES))))
+    gain_N: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    variance_N: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    usual: Mapping[str, float] = field(default_factory=dict)
+    per_width: float = PER_WIDTH
+    scales: Scales = field(default_factory=Scales)
+
+    def usual_of(self, kind: Kind) -> float:
+        return self.usual[kind.name] + self.per_width * kind.log_width
+
+    def foretold(
+        self, kind: Kind, before_C: np.ndarray, after_MC: np.ndarray, features_F: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Mean and deviation of the gain of each change, (M,) each; learning rates as they are. None if experience is too far away:
+        of other kinds of trials, or of much shorter or longer ones.
+        """
+        if kind.name not in self.usual or not len(self.gain_N):
+            return None
+        count = len(after_MC)
+        change_MSC = np.stack([np.tile(before_C, (count, 1)), after_MC], axis=1)
+        relative_to = np.full(count, self.usual_of(kind))
+        mean_M, deviation_M, left_M = self.gains(*relative(change_MSC, np.tile(features_F, (count, 1)), relative_to))
+        return (mean_M, deviation_M) if left_M.mean() < MOST_LEFT else None
+
+    def gains(self, change_MSC: np.ndarray, features_MF: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean and deviation, learning rates relative to the usual one; and the share of the variance that experience left."""
+        at_MF = self.scales.standard(features_MF)
+        own_M = _covariance(self.scales, change_MSC, at_MF, change_MSC, at_MF).diagonal()
+        cross_NM = _covariance(self.scales, self.change_NSC, self._standard, change_MSC, at_MF)
+        factor_NN, weight_N = self._solved
+        known_NM = solve_triangular(factor_NN, cross_NM, lower=True)
+        variance_M = np.maximum(own_M - (known_NM**2).sum(0), 1e-12)
+        left_M = variance_M / np.maximum(own_M, 1e-12)
+        return np.asarray(cross_NM.T @ weight_N), np.asarray(self.scales.doubt * np.sqrt(variance_M)), np.asarray(left_M)
+
+    def with_archive(self, archive: Archive) -> Experience:
+        """This and what an archive teaches; of more rows than ``MOST_ROWS`` the newest half and an even choice of the others."""
+        rows, usual = rows_of(archive), dict(self.usual)
+        for name, (rate, runs) in usual_rates(archive, self.per_width).items():
+            if name in usual or name in {row.kind.name for row in rows}:
+                usual[name] = (BELIEF * usual.get(name, rate) + runs * rate) / (BELIEF + runs)
+        return replace(self, usual=usual).with_rows(rows) if rows else replace(self, usual=usual)
+
+    def with_rows(self, rows: Sequence[Row]) -> Experience:
+        own = [row for row in rows if row.kind.name in self.usual]
+        change_NSC, features_NF = relative(
+            np.array([[row.before_C, row.after_C] for row in own]).reshape(-1, 2, len(AHEAD)),
+            np.array([row.features_F for row in own]).reshape(-1, len(FEATURES)),
+            np.array([self.usual_of(row.kind) for row in own]),
+        )
+        both = replace(
+            self,
+            change_NSC=np.concatenate([self.change_NSC, change_NSC]),
+            features_NF=np.concatenate([self.features_NF, features_NF]),
+            gain_N=np.concatenate([self.gain_N, [row.gain for row in own]]),
+            variance_N=np.concatenate([self.variance_N, [row.variance for row in own]]),
+        )
+        return both.only(_chosen(len(both.gain_N)))
+
+    def only(self, kept: np.ndarray) -> Experience:
+        return replace(
+            self,
+            change_NSC=self.change_NSC[kept],
+            features_NF=self.features_NF[kept],
+            gain_N=self.gain_N[kept],
+            variance_N=self.variance_N[kept],
+        )
+
+    def left_out(self, task_N: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """What was foretold of each row by the rows of other tasks, and by how many deviations that was off, (N,) each."""
+        inverse_NN = np.linalg.inv(self.noisy)
+        weight_N, names = inverse_NN @ self.gain_N, np.array(task_N)
+        mean_N, off_N = np.zeros(len(names)), np.zeros(len(names))
+        for name in sorted(set(task_N)):
+            own = np.flatnonzero(names == name)
+            block = np.linalg.inv(inverse_NN[np.ix_(own, own)])
+            missed = block @ weight_N[own]
+            mean_N[own], off_N[own] = self.gain_N[own] - missed, missed / np.sqrt(block.diagonal())
+        return mean_N, off_N
+
+    @cached_property
+    def _standard(self) -> np.ndarray:
+        return self.scales.standard(self.features_NF)
+
+    @cached_property
+    def noisy(self) -> np.ndarray:
+        known_NN = _covariance(self.scales, self.change_NSC, self._standard, self.change_NSC, self._standard)
+        noise_N = self.scales.noise**2 + (self.scales.share * self.gain_N) ** 2 + self.variance_N
+        return np.asarray(known_NN + np.diag(noise_N))
+
+    @cached_property
+    def _solved(self) -> tuple[np.ndarray, np.ndarray]:
+        factor_NN = np.linalg.cholesky(self.noisy)
+        return factor_NN, cho_solve((factor_NN, True), self.gain_N)
+
+    def pack(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        arrays = {name: value for name, value in vars(self).items() if name in _ARRAYS}
+        scales = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self.scales).items()}
+        return arrays, {"usual": dict(self.usual), "per_width": self.per_width, "scales": scales}
+
+    @staticmethod
+    def unpack(arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> Experience:
+        known: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in plain["scales"].items()}
+        scales = Scales(**known)
+        if len(scales.feature_reaches) != len(FEATURES):
+            raise ValueError(f"expected {len(FEATURES)} features, found {len(scales.feature_reaches)}")
+        return Experience(
+            **{name: arrays[name] for name in _ARRAYS}, usual=plain["usual"], per_width=plain["per_width"], scales=scales
+        )
+
+
+_ARRAYS = ("change_NSC", "features_NF", "gain_N", "variance_N")
+
+
+@cache
+def shipped() -> Experience:
+    """What comes with metasearch; nothing if the file is not there."""
+    if not SHIPPED.exists():
+        return Experience()
+    with safe_open(SHIPPED, "numpy") as file:
+        plain = json.loads(file.metadata()["plain"])
+    return Experience.unpack(load_file(SHIPPED), plain)
+
+
+def write(path: Path, experience: Experience, archive: Archive, python: str) -> dict[str, Any]:
+    """Keeps what was learned from ``archive`` under Python ``python``, with its card, which is the answer."""
+    arrays, plain = experience.pack()
+    names = sorted({task.name for task in archive})
+    card = {
+        "learned_from": {name: sum(len(task.trials) for task in archive if task.name == name) for name in names},
+        "rows": len(experience.gain_N),
+        "python": python,
+        "usual_lr": {name: float(f"{math.exp(rate):.2g}") for name, rate in experience.usual.items()},
+        "doubt": experience.scales.doubt,
+    }
+    texts = {"plain": json.dumps(plain), "card": json.dumps(card)}
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path, texts)
+    return card
+
+
+def certainty(mean_M: np.ndarray, deviation_M: np.ndarray, enough: float) -> np.ndarray:
+    """The probability that a gain is more than ``enough``, (M,)."""
+    return np.asarray(norm.cdf((mean_M - enough) / deviation_M))
+
+
+def _chosen(rows: int) -> np.ndarray:
+    if rows <= MOST_ROWS:
+        return np.arange(rows)
+    newest = MOST_ROWS // 2
+    older = np.unique(np.linspace(0, rows - newest - 1, MOST_ROWS - newest).astype(int))
+    return np.concatenate([older, np.arange(rows - newest, rows)])
+
+
+def relative(change_NSC: np.ndarray, features_NF: np.ndarray, usual_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same with learning rates relative to the usual one."""
+    change_NSC, features_NF = change_NSC.copy(), features_NF.copy()
+    change_NSC[:, :, 0] -= usual_N[:, None]
+    features_NF[:, HIGHEST] -= usual_N
+    return np.clip(change_NSC, -FARTHEST, FARTHEST), features_NF
+
+
+def _covariance(scales: Scales, a_NSC: np.ndarray, a_NF: np.ndarray, b_MSC: np.ndarray, b_MF: np.ndarray) -> np.ndarray:
+    """Of gains: four covariances of h, where the features are near each other."""
+    a_NSC, b_MSC = a_NSC / np.array(scales.reaches), b_MSC / np.array(scales.reaches)
+    ahead = sum((1.0 if i == j else -1.0) * _matern(cdist(a_NSC[:, i], b_MSC[:, j])) for i in range(2) for j in range(2))
+    reaches = np.array(scales.feature_reaches)
+    return np.asarray(scales.signal**2 * ahead * np.exp(-0.5 * cdist(a_NF / reaches, b_MF / reaches, "sqeuclidean")))
+
+
+def _matern(far: np.ndarray) -> np.ndarray:
+    """Matérn-5/2."""
+    scaled = math.sqrt(5.0) * far
+    return np.asarray((1.0 + scaled + scaled**2 / 3.0) * np.exp(-scaled))

@@ -1,0 +1,175 @@
+"""What changes of learning rates are worth, learned from twins; and trials that diverged and go on."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from metasearch.backends.simulated import Curves, simulate
+from metasearch.core.archive import Archive, PastTask, PastTrial
+from metasearch.core.audit import audit
+from metasearch.core.config import Config
+from metasearch.core.engine import Engine
+from metasearch.core.event import Directive, Judged
+from metasearch.core.history import History, State, Trial
+from metasearch.core.protocols import MemoryLog, Progress
+from metasearch.core.rng import derive
+from metasearch.core.sweep import Budget, Sweep
+from metasearch.core.task import Task
+from metasearch.meta import experience
+from metasearch.meta._experience_learning import anew
+from metasearch.meta._twins import Kind, ahead, features, rows_of
+from metasearch.meta.experience import Experience
+from metasearch.meta.optimizer import CONTROLLER, Controller, Theta
+from metasearch.search.fifo import Fifo
+from metasearch.sweep.controlled import Controlled
+from metasearch.testing.laws import LawCurves
+from tests.meta.test_optimizer import HORIZON, SPACE, Same, config, plan
+
+STEPS = tuple(range(50, 1050, 50))
+KIND = Kind("adamw", "lstm", 0.0)
+
+
+def trial(lr: float, seed: int, at: int | None = None, scale: float = 1.0, best: float = 1e-2, **directive: object) -> PastTrial:
+    """Ends the worse the further its learning rate, after the change, is from the best."""
+    lrs = [lr * (scale if at is not None and step > at else 1.0) for step in STEPS]
+    losses = [4.0 - 1.5 * step / 1000 for step in STEPS]
+    losses[-1] = 2.0 * math.exp(0.02 * math.log(lrs[-1] / best) ** 2)
+    told = {} if at is None else {at: Directive(lr_scale=scale, intent="raise lr", **directive)}  # type: ignore[arg-type]
+    chosen = Config({"lr": lr, "optimizer": "adamw", "model": "lstm", "width": 64})
+    return PastTrial(chosen, {}, STEPS, tuple(losses), tuple(map(float, STEPS)), seed=seed, lrs=tuple(lrs), directed=told)
+
+
+def archive(trials: Iterable[PastTrial], name: str = "texts/one") -> Archive:
+    return Archive((PastTask(name, name, 1000, tuple(trials), frozenset()),))
+
+
+@pytest.fixture(scope="module")
+def known() -> Experience:
+    rates = np.geomspace(1e-4, 1e-1, 9).tolist()
+    tasks = [
+        [
+            t
+            for n, lr in enumerate(rates)
+            for t in (trial(lr, n), trial(lr, n, 100, 0.1), trial(lr, n, 100, 10.0), trial(lr, n, 500, 3.0))
+        ]
+        for _ in range(2)
+    ]
+    return anew(Archive(tuple(archive(trials, f"text{i}/1").tasks[0] for i, trials in enumerate(tasks))))
+
+
+def told(known: Experience, lr: float, scale: float) -> tuple[float, float]:
+    seen = features([0.05, 0.1], [3.9, 3.8], [lr, lr], 1000)
+    rates = np.full(18, lr)
+    change_MSC = np.stack([ahead(rates), ahead(rates * scale)])[None]
+    mean_M, deviation_M, _ = known.gains(*experience.relative(change_MSC, seen[None], np.array([known.usual_of(KIND)])))
+    return float(mean_M[0]), float(deviation_M[0])
+
+
+def test_twins_teach_that_a_rate_far_too_low_should_rise_and_a_right_one_should_not(known: Experience) -> None:
+    low, right = told(known, 3e-4, 10.0), told(known, 1e-2, 10.0)
+    assert low[0] - 2 * low[1] > 0 > right[0]
+    assert low[0] == pytest.approx(0.02 * (math.log(3e-2) ** 2 - math.log(0.3) ** 2), rel=0.3)
+
+
+def test_no_change_gains_nothing_for_certain_and_nothing_is_certain_far_away(known: Experience) -> None:
+    assert told(known, 1e-3, 1.0) == pytest.approx((0.0, 0.0), abs=1e-5)
+    assert told(known, 1e-3, 10.0)[1] < 0.3 * told(known, 2e1, 10.0)[1] + 0.3 * known.scales.signal
+
+
+def test_the_usual_learning_rate_is_where_nothing_is_gained(known: Experience) -> None:
+    assert math.exp(known.usual_of(KIND)) == pytest.approx(1e-2, rel=0.6)
+
+
+def test_a_gain_is_measured_against_the_twin() -> None:
+    (row,) = rows_of(archive([trial(1e-3, 0), trial(1e-3, 0, 200, 10.0)]))
+    assert row.gain == pytest.approx(0.02 * math.log(0.1) ** 2) and row.variance == 0.0
+    assert row.after_C[0] - row.before_C[0] == pytest.approx(math.log(10.0))
+
+
+def test_without_a_twin_the_forecast_stands_in_corrected_by_controls() -> None:
+    """Forecasts claim a tenth too much; the controls tell."""
+    acted = trial(1e-3, 0, 200, 10.0, foreseen=2.0 * math.exp(0.02 * math.log(0.1) ** 2 + 0.1))
+    controls = []
+    for seed in range(1, 9):
+        alone = trial(1e-3, seed)
+        controls.append(replace(alone, directed={200: Directive(intent="raise lr", foreseen=alone.losses[-1] * math.exp(0.1))}))
+    (row,) = rows_of(archive([acted, *controls]))
+    assert row.gain == pytest.approx(0.02 * math.log(0.1) ** 2, abs=1e-6)
+    (alone,) = rows_of(archive([acted]))
+    assert alone.gain == pytest.approx(row.gain + 0.1, abs=1e-6) and alone.variance > row.variance
+
+
+def test_what_a_store_taught_is_added_and_survives_packing(known: Experience) -> None:
+    more = known.with_archive(archive([trial(2e-3, 7), trial(2e-3, 7, 200, 3.0)]))
+    assert len(more.gain_N) == len(known.gain_N) + 1
+    again = Experience.unpack(*more.pack())
+    assert told(again, 1e-3, 10.0) == told(more, 1e-3, 10.0)
+
+
+def test_what_comes_with_metasearch_was_learned_on_built_in_texts_and_raises_what_is_far_too_low() -> None:
+    with safe_open(experience.SHIPPED, "numpy") as file:
+        card = json.loads(file.metadata()["card"])
+    assert all(name.startswith("cpython/") for name in card["learned_from"]) and card["rows"] > 500
+    shipped = experience.shipped()
+    usual = np.full(18, math.exp(shipped.usual_of(KIND)))
+    for share, pays in ((1 / 30, True), (1 / 10, True), (1.0, False)):
+        seen = features([0.05], [5.0], [usual[0] * share], 200_000)
+        found = shipped.foretold(KIND, ahead(usual * share), ahead(usual * share * 10)[None], seen)
+        assert found is not None and bool(experience.certainty(*found, 0.002)[0] > 0.9) is pays
+    much_longer = features([0.05], [5.0], [usual[0]], 1e10)
+    assert shipped.foretold(KIND, ahead(usual), ahead(usual * 10)[None], much_longer) is None
+
+
+@dataclass(frozen=True)
+class Explosive:
+    """Curves that are lost above a learning rate, and while a trial was not sent back from there."""
+
+    curves: Curves
+    highest: float
+
+    def advance(self, history: History, trial: Trial) -> Progress:
+        progress = self.curves.advance(history, trial)
+        assert isinstance(progress, Progress)
+        return replace(progress, loss=math.inf) if progress.metrics["lr"] > self.highest else progress
+
+
+def ran(controller: Controller, highest: float, trials: int = 20) -> tuple[History, MemoryLog, Controlled]:
+    sweep = Sweep("s", Task("t"), SPACE, HORIZON, 20, Budget(trials=trials), seed=5)
+    log, scheduler = MemoryLog(), Controlled(Fifo(), controller)
+    engine = Engine.open(sweep, Same(config(1e-2)), scheduler, log, 0.0)
+    simulate(engine, Explosive(LawCurves(plan), highest), workers=2)
+    return engine.history, log, scheduler
+
+
+def test_a_trial_that_diverged_goes_on_from_its_lowest_loss_with_a_lower_rate() -> None:
+    history, log, scheduler = ran(replace(CONTROLLER.build(Theta()), plan=plan), 5e-3)
+    ends = [trial.state for trial in history]
+    assert ends.count(State.COMPLETED) >= 14 and ends.count(State.DIVERGED) >= 1, "controls are not rescued"
+    for trial in history:
+        if trial.state is State.COMPLETED:
+            first = trial.directed[trial.steps[0]].directive
+            assert first is not None and first.roll_back and first.lr_scale == pytest.approx(0.1)
+            assert math.isfinite(trial.losses[-1]) and not math.isfinite(trial.losses[0])
+    facts = list(log.read())
+    assert any(isinstance(fact, Judged) and fact.directive is not None and fact.directive.roll_back for fact in facts)
+    assert audit(facts, Same(config(1e-2)), scheduler) == []
+
+
+def test_a_trial_that_is_sent_back_in_vain_is_given_up() -> None:
+    history, _, _ = ran(replace(CONTROLLER.build(Theta()), plan=plan), 1e-5, trials=5)
+    assert {trial.state for trial in history} == {State.DIVERGED}
+    assert all(len(trial.losses) <= 3 for trial in history)
+
+
+def test_the_same_archive_teaches_the_same() -> None:
+    one, two = (
+        CONTROLLER.learn(CONTROLLER.init(derive(0)), archive([trial(1e-3, n) for n in range(3)]), derive(0)) for _ in range(2)
+    )
+    assert one.pack()[1] == two.pack()[1]
