@@ -13,7 +13,7 @@ from metasearch.store.files import Files
 from metasearch.store.local import TEMPORARY
 from metasearch.store.log import SET_ASIDE, read_facts
 from metasearch.store.sealed import BrokenSeal, stamps_of
-from metasearch.store.segments import is_segment, list_segments, lock_path, log_folder
+from metasearch.store.segments import is_of_a_log, list_segments, lock_path, log_folder
 from metasearch.store.thetas import get_theta
 
 
@@ -70,7 +70,7 @@ def _log(files: Files, sweep: str) -> Iterator[Finding]:
         if name.endswith(SET_ASIDE):
             remedy = "Everything before it is in the log; delete it when you need not look into it."
             yield Finding(f"{folder}/{name}", "it was torn and set aside", remedy)
-        elif not is_segment(name) and not name.endswith(TEMPORARY):
+        elif not is_of_a_log(name) and not name.endswith(TEMPORARY):
             yield Finding(f"{folder}/{name}", _FOREIGN, _MOVE)
     if not list_segments(files, sweep):
         yield Finding(

@@ -87,8 +87,9 @@ def lock_path(sweep: str) -> str:
     return f"sweeps/{sweep}/writer.lock"
 
 
-def is_segment(name: str) -> bool:
-    return _NAME.fullmatch(name) is not None
+def is_of_a_log(name: str) -> bool:
+    """Is that the name of a segment or of a marker?"""
+    return bool(_NAME.fullmatch(name) or _MARKER.fullmatch(name))
 
 
 def list_segments(files: Files, sweep: str) -> set[Segment]:

@@ -278,7 +278,7 @@ def test_a_report_is_one_file_and_why_tells_a_story(place: Place, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["small.html"]
     story = [event["what"] for event in place.json("why", "small/0")["story"]]
     assert story[0].startswith("proposed by random") and "the first to get here" in story[1]
-    assert "Name another file with --html" in place.run("report", "small", "--html", str(tmp_path / "no" / "x.html"), status=2)
+    assert "Name another file" in place.run("report", "small", "--html", str(tmp_path / "no" / "x.html"), status=2)
 
 
 def test_leaders_are_confirmed_once_and_asked_again_only_shown(place: Place) -> None:

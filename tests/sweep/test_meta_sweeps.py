@@ -259,3 +259,13 @@ def test_a_theta_of_another_layout_is_one_clear_message(store: Store, file: Call
     with pytest.raises(UserError, match="kept by another version of metasearch"):
         learned.algorithms(history.sweep.search, store, {"selector": digest})
     assert learned.prepared(store, "selector").digest == kept_last, "what cannot be read is passed over"
+
+
+def test_the_first_sweep_over_text_reuses_what_comes_with_the_package(
+    tmp_path: Path, file: Callable[..., SweepFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("METASEARCH_SHIPPED")
+    store = Store(tmp_path / "empty")
+    outcome = launch(file(), store)
+    reuse = reuse_of(store, outcome.history)
+    assert reuse is not None and reuse["past_trials"] >= 80 and reuse["by_origin"]["history"]["trials"] > 0
