@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.special import logsumexp
 
 AGES = np.array([0.02, 0.04, 0.06, 0.08, 0.1, 0.14, 0.2, 0.28, 0.4, 0.55, 0.75])
 """Shares of a full training at which curves are compared."""
@@ -124,7 +123,8 @@ def _log_smoothed(seen_K: np.ndarray, value_N: np.ndarray) -> np.ndarray:
         return _log_normal(value_N, 0.0, 1.5)
     spread = float(np.std(seen_K))
     width = max(0.6 * float(np.subtract(*np.quantile(seen_K, [0.75, 0.25]))) * len(seen_K) ** -0.2, 0.05)
-    close_N = logsumexp(_log_normal(value_N[:, None], seen_K, width), axis=1) - math.log(len(seen_K))
+    near_N = np.exp(-0.5 * ((value_N[:, None] - seen_K) / width) ** 2).mean(1)
+    close_N = np.log(near_N + 1e-300) - math.log(width * math.sqrt(2 * math.pi))
     broad_N = _log_normal(value_N, float(np.mean(seen_K)), 2.0 * spread + 0.5)
     return np.asarray(np.logaddexp(close_N + math.log(1.0 - BROAD), broad_N + math.log(BROAD)))
 
