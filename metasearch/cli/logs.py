@@ -27,12 +27,11 @@ def logs(
     from metasearch.cli.tables import emit_json
 
     opened = existing(store)
+    name = sweep or opened.latest()
     if driver:
-        name = sweep or opened.latest()
         told = opened.driver_output(name) or f"No driver of {name} ran detached.\n"
         print(told, end="")
         return
-    name = sweep or opened.latest()
     lines = (line for line in _lines(opened, name, follow) if trial in (None, line["trial"]))
     if as_json:
         emit_json(list(lines))

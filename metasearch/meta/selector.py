@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.special import betaincc, ndtr, softmax
+from scipy.special import betaincc, ndtr
 
 from metasearch.core.archive import Archive
 from metasearch.core.config import Config
@@ -28,12 +28,12 @@ from metasearch.core.event import CONTINUE, Action, TrialId, Verdict
 from metasearch.core.history import History, Trial
 from metasearch.core.protocols import Proposal
 from metasearch.core.rng import derive
-from metasearch.meta import curves
+from metasearch.meta import _units as units
 from metasearch.meta._ground import PARENTS, Ground, Learned, candidates, gaussian_process, neighbours
 from metasearch.meta._traces import Traces, compared
 from metasearch.meta.costs import limited_by_time, paces
 from metasearch.meta.surrogate import Belief, Surrogate
-from metasearch.meta.theta import Theta, Units, learn
+from metasearch.meta.theta import Theta, learn
 
 NAME = "meta"
 
@@ -55,17 +55,9 @@ BETTER_THAN_CHANCE = 0.75
 MOST_COMPARISONS = 12.0
 FIRST_SAY = 0.9
 ROWS = 300
-SCALE_ROWS = 24
-SCALES, WHOLE_VALUES = np.linspace(-2, 2, 7), np.linspace(-0.2, 1.2, 8)
-"""The grid on which units are looked for: log scales, in deviations from what is expected, and values of the best."""
-
-DOUBT_OF_UNITS = 0.3
-"""Variance by which units may be off what the surrogate expects: a config may simply fail, which is no reason to change units."""
-
 HANDFUL = 30
 RANDOM_SHARE = 0.3
 PLAIN_START = 6
-SEEN_VARIANCE = 1e-4
 HOPELESS = 0.02
 """A trial that wins with less probability is not worth another slice, once nothing new may begin."""
 
@@ -165,8 +157,8 @@ def belief_on_ends(selector: Selector, history: History, others: Sequence[Config
     learned = len(ground.places) > 1
     seen = ground.at([history[int(number)].config for number in rows])
     places = ground.places[-1]
-    location, scale = decision._learned_units(places, rows, seen) if learned else decision._plain_units()
-    z, variance, _ = decision._readings(rows, location, scale)
+    location, scale = decision._units(places, rows, seen, learned=learned)
+    z, variance, _ = decision._looks(rows).readings(ground.theta.book, location, scale)
     wanted = np.concatenate([seen, ground.at(others)])
     return places.believe(seen, z, variance, wanted), location, scale, places.noise
 
@@ -247,7 +239,7 @@ class _Decision:
         if young:
             return self._go_on(young[0])
         opens = bool(self.new) and len(ours) < OPENING
-        waiting = np.flatnonzero(self.able & (not opens))
+        waiting = np.flatnonzero(self.able) if not opens else np.zeros(0, dtype=int)
         belief, best = self._belief(waiting, learned=True)
         going, fresh = belief.mean[: len(waiting)], belief.mean[len(waiting) :]
         persist = PERSIST if len(self.begun) >= 3 else PERSIST_EARLY
@@ -301,8 +293,8 @@ class _Decision:
         wanted, seen = at[: len(configs)], at[len(configs) : len(configs) + len(rows)]
         best, z, variance = -1.0, np.zeros(0), np.zeros(0)
         if len(rows):
-            location, scale = self._learned_units(places, rows, seen) if learned else self._plain_units()
-            z, variance, now = self._readings(rows, location, scale)
+            location, scale = self._units(places, rows, seen, learned=learned)
+            z, variance, now = self._looks(rows).readings(self.theta.book, location, scale)
             best = float(now.max())
         if pending:
             there = at[len(configs) + len(rows) :]
@@ -319,15 +311,19 @@ class _Decision:
         spread = begun[np.linspace(0, len(begun) - 1, ROWS // 3).astype(int)]
         return np.unique(np.concatenate([ranked[: ROWS // 2], begun[-ROWS // 6 :], spread]))
 
-    def _readings(self, rows: np.ndarray, location: Any, scale: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What each trial's curve says of its end (mean, variance), and the value it has now. ``location`` and ``scale``: numbers,
-        or one per row.
-        """
-        z = curves.in_units(self.lowest_N[rows], location, scale)
-        half = curves.in_units(self.traces.column("half")[rows], location, scale)
-        end, variance = self.theta.book.predict(np.minimum(self.age_N[rows], 0.99), z, half)
-        now, ended = curves.squashed(z), self._seen_whole(rows)
-        return np.where(ended, now, np.maximum(end, now)), np.where(ended, SEEN_VARIANCE, variance), now
+    def _units(self, places: Surrogate, rows: np.ndarray, seen: np.ndarray, *, learned: bool) -> tuple[float, float]:
+        """Location and scale of this task. ``seen``: the places of ``rows``."""
+        if not learned:
+            return units.plain(self._looks(self.begun), self._first_loss())
+
+        def evidence(kept: np.ndarray, z_GN: np.ndarray, variance_GN: np.ndarray) -> np.ndarray:
+            return places.log_evidence(seen[kept], z_GN, variance_GN)
+
+        return units.learned(self.theta, self._looks(rows), self._first_loss(), evidence)
+
+    def _looks(self, rows: np.ndarray) -> units.Looks:
+        half_N = self.traces.column("half")[rows]
+        return units.Looks(self.lowest_N[rows], half_N, self.age_N[rows], self._seen_whole(rows))
 
     def _seen_whole(self, rows: np.ndarray) -> np.ndarray:
         return np.asarray(self.traces.ended[rows] | (self.age_N[rows] >= 1.0))
@@ -336,53 +332,6 @@ class _Decision:
         first = self.traces.column("first")[self.begun]
         finite = first[np.isfinite(first)]
         return float(np.median(finite)) if len(finite) else 1.0
-
-    def _learned_units(self, places: Surrogate, rows: np.ndarray, seen: np.ndarray) -> tuple[float, float]:
-        """Location and scale of this task: the most probable on a grid, given its curves and what past tasks were like."""
-        units, lowest, first = self.theta.units, self.lowest_N[rows], self._first_loss()
-        if not np.isfinite(lowest).any():
-            return first, math.exp(units.expected_log_scale(first))
-        best = int(rows[np.argmin(lowest)])
-        if len(rows) > SCALE_ROWS:
-            ranked = np.argsort(lowest, kind="stable")
-            spread = np.linspace(0, len(rows) - 1, SCALE_ROWS // 2).astype(int)
-            kept = np.unique(np.concatenate([ranked[: SCALE_ROWS // 2], spread]))
-            rows, seen, lowest = rows[kept], seen[kept], lowest[kept]
-        expected, width = units.expected_log_scale(first), units.log_scale_spread
-        log_scale_G, best_G = (grid.ravel() for grid in np.meshgrid(expected + width * SCALES, self._usual_of_the_best(best)))
-        scale_G = np.exp(log_scale_G)
-        location_G = float(np.min(lowest)) + best_G * scale_G
-        many, count = np.tile(rows, len(scale_G)), len(rows)
-        given = (many, np.repeat(location_G, count), np.repeat(scale_G, count))
-        z_GN, variance_GN = (values.reshape(-1, count) for values in self._readings(*given)[:2])
-        score_G = places.log_evidence(seen, z_GN, variance_GN + DOUBT_OF_UNITS) + self._log_usual(*given, z_GN, variance_GN)
-        score_G -= np.isfinite(lowest).sum() * log_scale_G
-        score_G -= 0.5 * ((log_scale_G - expected) / width) ** 2
-        score_G -= 0.5 * (((first - location_G) / scale_G - units.shift) / units.shift_spread) ** 2
-        weight_G = softmax(score_G)
-        scale = math.exp(float(weight_G @ log_scale_G))
-        return float(np.min(lowest)) + float(weight_G @ best_G) * scale, scale
-
-    def _usual_of_the_best(self, best: int) -> np.ndarray:
-        """Values that the lowest trial may have now, in units of the task."""
-        if self._seen_whole(np.array([best]))[0]:
-            return WHOLE_VALUES
-        usual = self.theta.book.usual(min(float(self.age_N[best]), 0.99))
-        return np.unique(np.concatenate([usual, WHOLE_VALUES[::2]]))
-
-    def _log_usual(
-        self, many: np.ndarray, location: np.ndarray, scale: np.ndarray, z_GN: np.ndarray, variance_GN: np.ndarray
-    ) -> np.ndarray:
-        """Log density of the curves as they are now, for each reading, apart from what they say of their ends."""
-        z = curves.in_units(self.lowest_N[many], location, scale)
-        whole, finite = self._seen_whole(many), np.isfinite(self.lowest_N[many])
-        z = np.where(finite, z, 0.0)
-        center, spread = self.theta.book.population
-        log = self.theta.book.log_density(np.minimum(self.age_N[many], 0.99), z)
-        off = (z_GN.ravel() - center) ** 2 / (spread + variance_GN.ravel())
-        log += 0.5 * off + 0.5 * np.log(2 * math.pi * (spread + variance_GN.ravel()))
-        bent = np.log(np.maximum(1.0 - np.tanh(np.clip(z, -8, 0)) ** 2, 1e-12)) - np.log(np.maximum(z, 1.0))
-        return np.asarray(np.where(finite, np.where(whole, bent, log), 0.0).reshape(z_GN.shape).sum(1))
 
     # The arm without
 
@@ -400,19 +349,6 @@ class _Decision:
         belief, _ = self._belief(np.zeros(0, dtype=int), learned=False)
         picked = int(np.argmax(np.round(belief.mean + 0.5 * belief.deviation, 12)))
         return Choice(None, self.new[picked], PLAIN, f"expected {belief.mean[picked]:.2f} ± {belief.deviation[picked]:.2f}")
-
-    def _plain_units(self) -> tuple[float, float]:
-        """Location: the median of the further half of the trials; scale: between what is usual and how far the best lies below."""
-        first, usual = self._first_loss(), Units().expected_log_scale(self._first_loss())
-        lowest, age = self.lowest_N[self.begun], self.age_N[self.begun]
-        finite = np.isfinite(lowest)
-        if not finite.any():
-            return first, math.exp(usual)
-        far = lowest[finite][age[finite] >= np.median(age[finite])]
-        location = float(np.median(far)) if finite.sum() >= 4 else 0.5 * (first + float(np.median(far)))
-        reach = max(location - float(lowest[finite].min()), 0.01 * abs(first), 1e-9)
-        scale = math.exp((8 * usual + finite.sum() * math.log(reach)) / (8 + finite.sum()))
-        return location, max(scale, 0.8 * reach)
 
 
 class MetaSelector:

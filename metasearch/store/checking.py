@@ -27,7 +27,7 @@ class Finding:
 
 
 _ROOMS = ("sweeps", "thetas", changes.FOLDER)
-_OF_A_SWEEP = ("log", "trials", "views", "writer.lock", "stop")
+_OF_A_SWEEP = ("log", "trials", "views", "writer.lock", "stop", "driver.log")
 _FOREIGN = "metasearch did not write it"
 _MOVE = "Move it out of the store; nothing here reads it."
 

@@ -39,6 +39,7 @@ def test_a_sound_store_has_no_faults_compacted_or_not() -> None:
     assert faults(store) == {}
     store.compact()
     store.request_stop("one")
+    store.put_driver_output("one", "hello")
     assert faults(store) == {}
 
 
