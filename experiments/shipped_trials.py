@@ -16,10 +16,12 @@ from metasearch.store.archive import Store
 from metasearch.sweep.file import SweepFile
 from metasearch.sweep.run import launch_or_resume
 
-TASKS = {"comments": 80_000, "ast_dumps": 80_000, "language_reference": 80_000, "stdlib_code": 80_000}
-"""Corpora and the tokens of a trial."""
+CORPORA = ("comments", "ast_dumps", "language_reference", "stdlib_code")
 
-TRIALS, REPORTS = 24, 10
+TRIALS = {20_000: 16, 80_000: 24, 320_000: 8}
+"""By the tokens of a trial, how many there are on each corpus."""
+
+REPORTS = 10
 SPACE = {
     "width": {"int": [32, 128], "log": True},
     "depth": {"int": [1, 2]},
@@ -30,11 +32,11 @@ SPACE = {
 
 def sweep_file(corpus: str, tokens: int, seed: int) -> SweepFile:
     return SweepFile(
-        name=f"shipped-{corpus.replace('_', '-')}",
+        name=f"shipped-{corpus.replace('_', '-')}-{tokens // 1000}k",
         task={"corpus": f"cpython/{corpus}", "tokenizer": "byte"},
         space=SPACE,
         search={"searcher": "random", "scheduler": "fifo"},
-        budget={"trials": TRIALS},
+        budget={"trials": TRIALS[tokens]},
         trial={"tokens": tokens, "reports": REPORTS},
         resources={"cpu": 1},
         seed=seed,
@@ -47,7 +49,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=PATH, help="the file to write")
     asked = parser.parse_args()
     store = Store(asked.store)
-    for seed, (corpus, tokens) in enumerate(TASKS.items()):
+    pairs = [(corpus, tokens) for tokens in TRIALS for corpus in CORPORA]
+    for seed, (corpus, tokens) in enumerate(pairs):
         launch_or_resume(sweep_file(corpus, tokens, seed), store)
     write(store.archive(), asked.out)
 

@@ -49,7 +49,7 @@ class PastTrial:
 
 @dataclass(frozen=True)
 class PastTask:
-    """One task with the trials of every sweep that was run on it.
+    """One task, at one length of training, with the trials of every sweep that was run on it so long.
 
     ``names``: every parameter that its spaces knew. One that is not among them is unknown there, which is not the same as closed.
     ``horizon``: the steps of a full trial.
@@ -64,10 +64,22 @@ class PastTask:
     metric: str = ""
     unit: str = ""
 
+    @property
+    def circumstances(self) -> dict[str, float]:
+        return circumstances(self.descriptor, self.horizon)
+
+
+def circumstances(descriptor: Mapping[str, float], horizon: int) -> dict[str, float]:
+    """What results depend on besides the config: how the task is described, and how long a full trial trains. Of a task without a
+    description nothing is said.
+    """
+    return {**descriptor, "log10_horizon": math.log10(max(horizon, 1))} if descriptor else {}
+
 
 @dataclass(frozen=True)
 class Archive:
-    """All tasks of a store, or of tables that somebody published. Read-only."""
+    """All tasks of a store, or of tables that somebody published; those that were trained at several lengths once for each.
+    Read-only."""
 
     tasks: tuple[PastTask, ...] = ()
 

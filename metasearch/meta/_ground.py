@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from metasearch.core.archive import circumstances
 from metasearch.core.config import Config, Value
 from metasearch.core.domains import Float, Int
 from metasearch.core.event import Fact
@@ -50,7 +51,7 @@ class Ground:
         self.theta, self.learned, self.space = theta, learned, history.sweep.space
         self.layout = theta.layout_for(self.space)
         self.costs = theta.costs.on(self.layout)
-        self._start(history.sweep.task.descriptor)
+        self._start(circumstances(history.sweep.task.descriptor, history.sweep.horizon))
 
     def _start(self, descriptor: Mapping[str, float]) -> None:
         self.descriptor = descriptor

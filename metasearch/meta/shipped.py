@@ -51,7 +51,7 @@ def read(path: str) -> Archive:
 
 def write(archive: Archive, path: Path) -> None:
     """Equal bytes for equal trials."""
-    content = {"format": FORMAT, "tasks": [_plain(task) for task in sorted(archive, key=lambda task: task.name)]}
+    content = {"format": FORMAT, "tasks": [_plain(task) for task in sorted(archive, key=lambda task: (task.name, task.horizon))]}
     path.write_bytes(gzip.compress(json.dumps(content, separators=(",", ":"), sort_keys=True).encode(), 9, mtime=0))
 
 

@@ -174,7 +174,7 @@ def learn(archive: Archive, rng: np.random.Generator) -> Theta:
         layout=layout,
         results=results,
         known=tuple(tuple(sorted(task.names)) for task in tasks),
-        descriptors=tuple(dict(task.descriptor) for task in tasks),
+        descriptors=tuple(task.circumstances for task in tasks),
         sweeps=archive.sweeps,
         task_names=tuple(task.name for task in tasks),
         trials=archive.trials,

@@ -39,15 +39,15 @@ class _Part:
 
 
 def read_archive(files: Files, sweeps: Iterable[str]) -> Archive:
-    """The trials of ``sweeps``, those of one task together, tasks and trials in the order in which their sweeps were opened.
+    """The trials of ``sweeps``, those of one task and horizon together, all in the order in which their sweeps were opened.
 
     Left out are trials without a report and trials that went on from another one's weights. A sweep that cannot be read is left
     out with a warning that names it. Raises StoreUnavailable if the store cannot be reached.
     """
     parts = [part for sweep in sweeps if (part := _read(files, sweep)) is not None and part.trials]
-    by_task: dict[str, list[_Part]] = {}
+    by_task: dict[tuple[str, int], list[_Part]] = {}
     for part in sorted(parts, key=lambda part: (part.opened, part.sweep.name)):
-        by_task.setdefault(part.sweep.task.id, []).append(part)
+        by_task.setdefault((part.sweep.task.id, part.sweep.horizon), []).append(part)
     return Archive(tuple(_merged(of_task) for of_task in by_task.values()))
 
 
@@ -62,7 +62,7 @@ def _merged(parts: Sequence[_Part]) -> PastTask:
     return PastTask(
         id=task.id,
         name=task.name,
-        horizon=max(part.sweep.horizon for part in parts),
+        horizon=parts[-1].sweep.horizon,
         trials=tuple(trial for part in parts for trial in part.trials),
         names=frozenset(name for part in parts for name in part.sweep.space.names),
         descriptor=dict(task.descriptor),

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from metasearch import catalog
-from metasearch.core.archive import Archive, PastTask
+from metasearch.core.archive import Archive
 from metasearch.core.errors import UserError
 from metasearch.store.archive import Store
 from metasearch.sweep.learned import prepared
@@ -76,7 +76,7 @@ def evaluate(
     card = prepared(store, catalog.LEARNED[LEARNED], note=note)
     curves: dict[str, list[Curve]] = {name: [] for name in CONTESTANTS}
     for task in chosen:
-        note(f"{task.name}: {len(task.trials)} trials, searched {seeds} times by each of {', '.join(CONTESTANTS)}")
+        note(f"{task.name}: {task.trials} trials, searched {seeds} times by each of {', '.join(CONTESTANTS)}")
         table = read_target(f"{store.url}:{task.id}")
         for name in CONTESTANTS:
             found = [_searched(store.url, task.id, name, seed, budget) for seed in range(seeds)]
@@ -97,14 +97,29 @@ def share_of_compute(ours: Sequence[Curve], theirs: Sequence[Curve]) -> float | 
     return None if first["ours"] is None or first["theirs"] is None else first["ours"] / first["theirs"]
 
 
-def _usable(archive: Archive, url: str) -> tuple[list[PastTask], list[str]]:
-    counts = {task.id: sum(math.isfinite(trial.lowest) for trial in task.trials) for task in archive}
+@dataclass(frozen=True)
+class _Counted:
+    """A task of the store. ``finite``: how many of its ``trials`` have a finite loss."""
+
+    id: str
+    name: str
+    trials: int
+    finite: int
+
+
+def _usable(archive: Archive, url: str) -> tuple[list[_Counted], list[str]]:
+    """Those to leave out in turn, each with its trials of every length, and a line about each that has too few."""
+    counted: dict[str, _Counted] = {}
+    for task in archive:
+        finite = sum(math.isfinite(trial.lowest) for trial in task.trials)
+        before = counted.get(task.id, _Counted(task.id, task.name, 0, 0))
+        counted[task.id] = replace(before, trials=before.trials + len(task.trials), finite=before.finite + finite)
     skipped = [
-        f"{task.name}: left out, {counts[task.id]} trials with a finite loss, {FEWEST_TRIALS} are needed"
-        for task in archive
-        if counts[task.id] < FEWEST_TRIALS
+        f"{task.name}: left out, {task.finite} trials with a finite loss, {FEWEST_TRIALS} are needed"
+        for task in counted.values()
+        if task.finite < FEWEST_TRIALS
     ]
-    known = [task for task in archive if counts[task.id] >= FEWEST_TRIALS]
+    known = [task for task in counted.values() if task.finite >= FEWEST_TRIALS]
     if len(known) < 2:
         raise UserError(
             f"To leave a task out, two tasks with {FEWEST_TRIALS} trials each are needed; the store {url} has {len(known)}. "

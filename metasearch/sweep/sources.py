@@ -104,7 +104,7 @@ def read_sources(
     """
     places = [Place.parse(part.strip(), "source") for text in sources for part in text.split(",") if part.strip()]
     known = Place.parse(target, "target")
-    found = {(place.identity, task.id): (name, task) for place in places for name, task in _tasks(place, known)}
+    found = {(place.identity, task.id, task.horizon): (name, task) for place in places for name, task in _tasks(place, known)}
     names, tasks = [name for name, _ in found.values()], [task for _, task in found.values()]
     if shifted and tasks:
         tasks = distant(tasks, read_target(target))

@@ -83,7 +83,7 @@ def test_a_trial_is_in_the_archive_as_it_is_in_the_history(tmp_path: Path) -> No
 def test_sweeps_of_one_task_are_one_task_of_the_archive(tmp_path: Path) -> None:
     store, text = Store(tmp_path), {"source": {"corpus": "text"}}
     old, new = Task("old name", descriptor={"size": 1.0}, **text), Task("new name", descriptor={"size": 2.0}, **text)
-    write(store, "a", facts_of("a", PLAIN, task=new, opened=20.0, horizon=50))
+    write(store, "a", facts_of("a", PLAIN, task=new, opened=20.0))
     write(store, "bb", facts_of("bb", task=old, opened=10.0))
     write(store, "ccc", facts_of("ccc", task=Task("other", source={"corpus": "book"}), opened=30.0))
     archive = store.archive()
@@ -93,6 +93,17 @@ def test_sweeps_of_one_task_are_one_task_of_the_archive(tmp_path: Path) -> None:
     ]
     assert archive.sweeps == ("bb", "a", "ccc") and archive.trials == 18
     assert archive.tasks[0].names == {*PLAIN.names, *CONDITIONAL.names}
+
+
+def test_what_was_trained_longer_is_a_task_of_its_own(tmp_path: Path) -> None:
+    """A result after 50 steps is not a bad one of a training of 100."""
+    store, task = Store(tmp_path), Task("text", descriptor={"size": 1.0})
+    write(store, "a", facts_of("a", PLAIN, task=task, opened=20.0, horizon=50))
+    write(store, "bb", facts_of("bb", PLAIN, task=task, opened=10.0))
+    long, short = store.archive()
+    assert long.id == short.id and (long.horizon, short.horizon) == (100, 50)
+    assert {trial.steps[-1] for trial in short.trials if trial.ended and not trial.diverged} == {50}
+    assert long.circumstances == {"size": 1.0, "log10_horizon": 2.0}
 
 
 def test_codes_are_those_of_the_sweep_in_which_a_trial_ran(tmp_path: Path) -> None:
