@@ -18,13 +18,13 @@ from metasearch.sweep.run import launch_or_resume
 
 CORPORA = ("comments", "ast_dumps", "language_reference", "stdlib_code")
 
-TRIALS = {20_000: 16, 80_000: 24, 320_000: 8}
+TRIALS = {20_000: 20, 80_000: 24, 320_000: 10}
 """By the tokens of a trial, how many there are on each corpus."""
 
 REPORTS = 10
 SPACE = {
-    "width": {"int": [32, 128], "log": True},
-    "depth": {"int": [1, 2]},
+    "width": {"int": [32, 256], "log": True},
+    "depth": {"int": [1, 3]},
     "batch_size": {"int": [4, 16], "log": True},
     "init": "default",
 }

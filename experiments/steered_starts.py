@@ -4,9 +4,9 @@
 
 The controller knows what comes with metasearch, learned on CPython's texts, and nothing else; the texts here are others. On each,
 with several seeds, an LSTM starts from every learning rate: on fixed schedules, steered on the same schedules, with optimizers that
-set their own pace, and as a population (PBT) of four, which trains four times as many tokens. The standard is the best of a sweep
-over learning rates and fixed schedules, by the mean over seeds. Printed are bits per byte at the end relative to that, in percent:
-mean ± standard error over texts and seeds. Trials in which the controller withheld its action, as a control, are left out.
+set their own pace, and as populations (PBT and PB2) of four, which train four times as many tokens. The standard is the best of a
+sweep over learning rates and fixed schedules, by the mean over seeds. Printed are bits per byte at the end relative to that, in
+percent: mean ± standard error over texts and seeds. Trials in which the controller withheld its action, as a control, are left out.
 Run again with the same store it goes on where it stopped.
 """
 
@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from metasearch.catalog import POPULATIONS
 from metasearch.core.history import History, Trial
 from metasearch.store.archive import Store
 from metasearch.sweep.file import SweepFile
@@ -103,12 +104,13 @@ def run_text(text: str, seed: int, asked: Any, results: Results) -> None:
         for trial in ran(optimizer, space):
             results.add(text, str(start_of(trial, right)), optimizer, trial)
     for number, (start, share) in enumerate(STARTS.items() if with_others else ()):
-        population = {"name": "pbt", "population": MEMBERS, "interval": 0.1}
         near = {"float": [asked.right * share / 3, asked.right * share * 3], "log": True}
-        limits = {"budget": {"tokens": MEMBERS * asked.tokens}, "search": {"searcher": population, "scheduler": population}}
-        best = ran(f"pbt-{number}", {"lr": near, "schedule": "constant"}, **limits).best
-        if best is not None:
-            results.add(text, start, f"pbt of {MEMBERS}", best)
+        for name in POPULATIONS:
+            population = {"name": name, "population": MEMBERS, "interval": 0.1}
+            limits = {"budget": {"tokens": MEMBERS * asked.tokens}, "search": {"searcher": population, "scheduler": population}}
+            best = ran(f"{name}-{number}", {"lr": near, "schedule": "constant"}, **limits).best
+            if best is not None:
+                results.add(text, start, f"{name} of {MEMBERS}", best)
 
 
 def cell(shares: Iterable[float]) -> str:

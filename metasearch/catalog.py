@@ -40,6 +40,9 @@ STRATEGY_ROOMS = {"model": "models", "optimizer": "optimizers", "schedule": "sch
 LEARNED = {"meta": "selector"}
 """Learned algorithms that a sweep file may ask for, as searcher and scheduler in one, and the part whose theta they need."""
 
+POPULATIONS = ("pbt", "pb2")
+"""Algorithms that are searcher and scheduler in one and hand weights from trial to trial."""
+
 CONTROLLERS = {"meta": "optimizer"}
 """Learned algorithms that a sweep file may ask for as controller, and the part whose theta they need."""
 

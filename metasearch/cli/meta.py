@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from metasearch import catalog
 from metasearch.cli.options import JsonOption, StoreOption, answer, existing
 
 SELECTOR, NETWORK = "selector", "network"
@@ -65,6 +66,25 @@ def apply(
     asked = {"cell": cell, "depth": depth, "tied": tied}
     found = apply_network(corpus, tokenizer, out, width, {name: v for name, v in asked.items() if v is not None}, network)
     answer(found, applied_lines(found, out), as_json)
+
+
+@app.command()
+def structures(
+    corpus: Annotated[str, typer.Option(help="A corpus, as in a sweep file.")],
+    tokens: Annotated[str, typer.Option(help="Length of the training, such as 300k or 10M.")],
+    store: Annotated[str | None, typer.Option(help="A store whose sweeps count too, besides what comes with metasearch.")] = None,
+    tokenizer: Annotated[str, typer.Option(help="byte, char, word or bpe.")] = "byte",
+    top: Annotated[int, typer.Option(min=1, help="So many are listed.")] = 10,
+    as_json: JsonOption = False,
+) -> None:
+    """Which structures suit a corpus and a length of training, and with which strategy, by earlier trials."""
+    from metasearch.corpora import load
+    from metasearch.sweep.quantities import count
+    from metasearch.sweep.structures import ranked_structures, ranking_lines, ranking_records
+
+    known = None if store is None else existing(store)
+    found = ranked_structures(load(corpus, tokenizer, kinds=catalog.corpus_kinds()), count(tokens), known)
+    answer(ranking_records(found[:top]), ranking_lines(found, top), as_json)
 
 
 @app.command()

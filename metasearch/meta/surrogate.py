@@ -182,6 +182,19 @@ class Places:
         linear = kernel.response + kernel.own_response + near * NEAR_RESPONSE
         return np.asarray((kernel.shared + near) * base + linear * response + kernel.own * own + kernel.level)
 
+    def foreseen(self, points_ND: np.ndarray) -> Belief:
+        """What is believed of points that are not added, before anything is observed here."""
+        points_ND = self.kernel.normalised(points_ND, self.layout, np.tile(self.descriptor_E, (len(points_ND), 1)))
+        scaled, features = self.kernel.scaled(points_ND, self.layout), response_features(points_ND, self.layout)
+        kernel, near = self.kernel, self.kernel.near if self.past is not None else 0.0
+        linear = kernel.response + kernel.own_response + near * NEAR_RESPONSE
+        variance = kernel.shared + near + kernel.own + kernel.level + linear * (features**2).sum(1)
+        if self.past is None:
+            return Belief(np.full(len(scaled), kernel.mean), np.sqrt(variance))
+        known = self.past.seen_from(scaled, features)
+        left = np.maximum(variance - (known**2).sum(0), JITTER)
+        return Belief(kernel.mean + known.T @ self.past.surprise, np.sqrt(left))
+
     @property
     def noise(self) -> float:
         return self.kernel.noise

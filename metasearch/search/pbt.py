@@ -65,7 +65,7 @@ class Pbt:
             config = draw(history, rng) if afresh else None
             return None if config is None else Proposal(config, "pbt")
         parent = parents[int(rng.integers(len(parents)))]
-        config = nearest_untried(history, self._explore(history.sweep.space, parent.config, rng))
+        config = nearest_untried(history, self._explore(history, parent, rng))
         if config is None:
             return None
         return Proposal(config, "pbt", f"continues trial {parent.number}", parent.number, parent.step)
@@ -93,13 +93,17 @@ class Pbt:
         able.sort(key=lambda trial: (trial.loss, trial.number))
         return able[: math.ceil(len(able) * self.quantile)]
 
-    def _explore(self, space: Space, config: Config, rng: np.random.Generator) -> Config:
-        values: dict[str, Value] = dict(config)
-        for parameter in space.open_parameters(config):
-            number = config.get(parameter.name)  # recorded configs may lack what is open
-            if parameter.name in self.mutate and isinstance(parameter.domain, Float | Int) and number is not None:
-                values[parameter.name] = self._mutated(parameter.domain, float(number), rng)
+    def _explore(self, history: History, parent: Trial, rng: np.random.Generator) -> Config:
+        space = history.sweep.space
+        values: dict[str, Value] = dict(parent.config)
+        for name, domain in self._mutable(space, parent.config).items():
+            values[name] = self._mutated(domain, float(parent.config[name]), rng)
         return space.complete(values)
+
+    def _mutable(self, space: Space, config: Config) -> dict[str, Float | Int]:
+        """The numbers of a config that may change; recorded configs may lack what is open."""
+        known = {p.name: p.domain for p in space.open_parameters(config) if p.name in self.mutate and p.name in config}
+        return {name: domain for name, domain in known.items() if isinstance(domain, Float | Int)}
 
     def _mutated(self, domain: Float | Int, number: float, rng: np.random.Generator) -> float:
         if rng.random() < self.resample:

@@ -34,7 +34,7 @@ FORMATS = {"selector": 4, "optimizer": 3}
 
 SELECTOR = "selector"
 
-BOTH = ("pbt", *catalog.LEARNED)
+BOTH = (*catalog.POPULATIONS, *catalog.LEARNED)
 """Searcher and scheduler in one."""
 
 
@@ -266,5 +266,5 @@ def _unpaired(search: Mapping[str, Any]) -> list[str]:
         return []
     if asked[0] != asked[1]:
         return [f"search: {found} is searcher and scheduler in one: write the same in both, found {asked[0]} and {asked[1]}"]
-    extra = set() if found == "pbt" or isinstance(asked[0], str) else asked[0].keys() - {"name"}
+    extra = set() if found in catalog.POPULATIONS or isinstance(asked[0], str) else asked[0].keys() - {"name"}
     return [f"search: {found} has no options, found {', '.join(sorted(extra))}"] if extra else []

@@ -10,7 +10,12 @@ from metasearch import catalog
 from metasearch.core.protocols import Scheduler, Searcher
 from metasearch.testing.contract import SchedulerContract, SearcherContract
 
-OPTIONS: dict[str, dict[str, Any]] = {"tpe": {"startup": 8}, "gp": {"startup": 8}, "pbt": {"population": 4}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "tpe": {"startup": 8},
+    "gp": {"startup": 8},
+    "pbt": {"population": 4},
+    "pb2": {"population": 4},
+}
 """So that sweeps of a dozen trials reach the interesting part."""
 
 

@@ -22,28 +22,41 @@ from metasearch.search.asha import Asha
 from metasearch.search.asha_promotion import AshaPromotion
 from metasearch.search.hyperband import Bracket, Hyperband
 from metasearch.search.median import Median, median_of_others
+from metasearch.search.pb2 import Pb2
 from metasearch.search.pbt import Pbt
 from metasearch.testing.contract import make_sweep
 
 C, P, S = Action.CONTINUE, Action.PAUSE, Action.STOP
 NAN = math.nan
 RNG = derive(0, "unused")
+ONE_RATE = Space.of(lr=Float(0.0, 1.0))
 
 
 class Story:
     """A history told report by report: ``story(2, 10, 0.5)`` is trial 2 reporting a loss of 0.5 at step 10."""
 
-    def __init__(self, scheduler: Scheduler, trials: int, horizon: int = 27, reports: int = 27, budget: int | None = None) -> None:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        trials: int,
+        horizon: int = 27,
+        reports: int = 27,
+        budget: int | None = None,
+        configs: Sequence[Config] = (),
+        space: Space = ONE_RATE,
+    ) -> None:
         self.scheduler = scheduler
         self.history = History()
-        sweep = make_sweep(Space.of(lr=Float(0.0, 1.0)), trials=budget, horizon=horizon, reports=reports)
+        sweep = make_sweep(space, trials=budget, horizon=horizon, reports=reports)
         self._happens(Opened(0.0, sweep.record()))
+        self.configs = configs
         for _ in range(trials):
             self.propose()
 
     def propose(self, parent: int | None = None, start: int = 0) -> None:
         number = len(self.history)
-        self._happens(Proposed(0.0, number, Config({"lr": 0.5}), 0, parent=parent, start=start))  # type: ignore[arg-type]
+        config = self.configs[number] if self.configs else Config({"lr": 0.5})
+        self._happens(Proposed(0.0, number, config, 0, parent=parent, start=start))  # type: ignore[arg-type]
 
     def __call__(self, number: int, step: int, loss: float) -> Action:
         trial = self.history[number]
@@ -250,11 +263,30 @@ def test_pbt_changes_no_shape() -> None:
         width=Int(8, 64), lr=Float(1e-4, 1e-1, log=True), momentum=Float(0.0, 0.99, complement=True), model=Choice(("a", "b"))
     )
     parent = Config({"width": 32, "lr": 0.01, "momentum": 0.9, "model": "a"})
-    children = [Pbt(resample=0.0)._explore(space, parent, derive(0, "explore", k)) for k in range(20)]
+    pbt = Pbt(population=3, interval=0.25, resample=0.0)
+    story = Story(pbt, trials=3, horizon=4, configs=[parent] * 3, space=space)
+    for number in range(3):
+        story(number, 1, float(number))
+    story(2, 2, math.inf)
+    proposals = [pbt.propose(story.history, derive(0, "explore", k)) for k in range(20)]
+    children = [proposal.config for proposal in proposals if proposal is not None]
     assert {(child["width"], child["model"]) for child in children} == {(32, "a")}
     assert {child["lr"] for child in children} == {0.008, 0.012}
     assert {child["momentum"] for child in children} == {0.88, 0.92}
     assert space.parameters[2].domain.scale is Scale.COMPLEMENT
+
+
+def test_pb2_goes_where_the_loss_fell_most() -> None:
+    """The higher the learning rate, the more an interval gained; PBT would only try its neighbours."""
+    pb2, rates = Pb2(population=6, interval=0.1), [0.0, 0.2, 0.4, 0.6, 0.8, 0.3]
+    story = Story(pb2, trials=6, horizon=10, configs=[Config({"lr": rate}) for rate in rates])
+    for step in (1, 2, 3):
+        for number, rate in enumerate(rates[:5]):
+            story(number, step, 5.0 - step * (0.1 + rate))
+    story(5, 1, math.inf)
+    children = [pb2.propose(story.history, derive(0, "propose", k)) for k in range(10)]
+    found = [float(child.config["lr"]) for child in children if child is not None]
+    assert len(found) == 10 and sum(rate > 0.7 for rate in found) >= 8
 
 
 @pytest.mark.parametrize(

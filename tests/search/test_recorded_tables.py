@@ -30,6 +30,7 @@ PAIRS = [
     ("random", "hyperband"),
     ("tpe", "median"),
     ("pbt", "pbt"),
+    ("pb2", "pb2"),
 ]
 
 

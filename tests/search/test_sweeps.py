@@ -57,9 +57,10 @@ def test_stopping_early_costs_little_and_saves_much(scheduler: str, share: float
     assert best_loss("random", scheduler, "long") < best_loss("random", "fifo", "long") + 2 * NOISE
 
 
-def test_pbt_improves_on_training_its_population_unchanged() -> None:
-    assert best_loss("pbt", "pbt", "fixed steps") < best_loss("random", "fifo", "fixed steps")
-    bred = [trial for history in histories("pbt", "pbt", "fixed steps") for trial in history if trial.parent is not None]
+@pytest.mark.parametrize("name", catalog.POPULATIONS)
+def test_a_population_improves_on_training_its_members_unchanged(name: str) -> None:
+    assert best_loss(name, name, "fixed steps") < best_loss("random", "fifo", "fixed steps")
+    bred = [trial for history in histories(name, name, "fixed steps") for trial in history if trial.parent is not None]
     assert any(trial.state is State.COMPLETED for trial in bred)
 
 

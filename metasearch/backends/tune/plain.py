@@ -55,7 +55,7 @@ class MetaSearcher(SearcherFace):
     ) -> None:
         if mode not in ("min", "max"):
             raise UserError(f'The mode must be "min" or "max", found "{mode}".')
-        if "pbt" in {spec if isinstance(spec, str) else spec.get("name") for spec in (searcher, scheduler)}:
+        if {catalog.name_of(spec) for spec in (searcher, scheduler)} & set(catalog.POPULATIONS):
             raise UserError(
                 "Population based training copies weights between trials, which needs metasearch's own trainable. "
                 "Use another searcher here, or `metasearch launch`."

@@ -1,0 +1,112 @@
+"""Is the structure that earlier trials recommend a good one? Against 30 random structures at an equal number of tokens.
+
+    METASEARCH_CORPORA=… python experiments/studies/structures.py --out structures.jsonl
+
+On each text the first of ``metasearch meta structures`` is trained with the strategy that is recommended for it, and so are random
+other structures, each with the strategy recommended for *it*: what differs is the structure alone. Known are the trials that come
+with metasearch and nothing else. Trained too is the structure of which the meta-network's own weights have the lowest loss.
+Validation loss in nats per token. One thread; results are kept in a file, so that an interrupted study goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from metasearch import catalog
+from metasearch.core.rng import derive
+from metasearch.corpora import TokenizedCorpus, load
+from metasearch.meta.network import shipped
+from metasearch.meta.structures import Ranked
+from metasearch.sweep.structures import ranked_structures
+from metasearch.training.inits._shared import text_task
+from metasearch.training.loop import Trainer
+from metasearch.training.report import TrialBudget
+
+TEXTS = (
+    "corpora:pride_prejudice",
+    "corpora:bible_zulu",
+    "corpora:wikitext2_raw",
+    "corpora:shakespeare_plays",
+    "corpora:bible_syriac",
+    "cpython/unicode_names",
+)
+WIDEST = 256
+RANDOM = 30
+CPU = torch.device("cpu")
+
+
+def trained(config: Mapping[str, Any], corpus: TokenizedCorpus, tokens: int) -> float:
+    """The lowest validation loss."""
+    trainer = Trainer(config, corpus, TrialBudget(tokens, 5), 0, CPU)
+    losses = [math.inf]
+    while not trainer.done:
+        losses.append(trainer.advance().val_loss)
+    return min(loss for loss in losses if not math.isnan(loss))
+
+
+def chosen(text: str, corpus: TokenizedCorpus, tokens: int) -> Iterator[tuple[str, Ranked]]:
+    """What is trained on a text, by its part in the study."""
+    ranking = ranked_structures(corpus, tokens, section={"width": {"int": [32, WIDEST], "log": True}})
+    yield "first", ranking[0]
+    best = shipped().structures(text_task(corpus), (32, 64, 128, 256))[0][0]
+    like = (best.cell, best.depth, best.width, best.tied)
+    yield "network", next(one for one in ranking if (one.model, one.depth, one.width, one.tied) == like)
+    for number in derive(0, "random structures", text).permutation(len(ranking))[:RANDOM]:
+        yield f"random {number}", ranking[number]
+
+
+def study(out: Path, tokens: int) -> None:
+    done = {(row["text"], row["part"]) for row in results(out)}
+    for text in TEXTS:
+        corpus = load(text, kinds=catalog.corpus_kinds())
+        for part, one in chosen(text, corpus, tokens):
+            if (text, part) not in done:
+                structure = f"{one.model} {one.depth} x {one.width} {'tied' if one.tied else 'untied'}"
+                row = {"text": text, "part": part, "structure": structure, "score": one.score}
+                row["loss"] = trained(one.config, corpus, tokens)
+                print(json.dumps(row), flush=True)
+                with out.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+
+
+def results(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def table(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """By how much more loss the first proposal has than the best random structure, in percent, and what a random one has."""
+    yield "| text | first proposal | its loss over the best of 30 random ones | the median one | the network's choice |"
+    yield "|---|---|---|---|---|"
+    columns: list[list[float]] = []
+    for text in dict.fromkeys(row["text"] for row in rows):
+        of = {row["part"]: row for row in rows if row["text"] == text}
+        drawn = [row["loss"] for part, row in of.items() if part.startswith("random")]
+        if not drawn or not {"first", "network"} <= of.keys():
+            continue
+        over = [100 * (loss / min(drawn) - 1) for loss in (of["first"]["loss"], statistics.median(drawn), of["network"]["loss"])]
+        columns.append(over)
+        yield f"| {text} | {of['first']['structure']} | " + " | ".join(f"{value:+.1f} %" for value in over) + " |"
+    if columns:
+        yield "| median | | " + " | ".join(f"{statistics.median(column):+.1f} %" for column in zip(*columns, strict=True)) + " |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Recommended structures against random ones.")
+    parser.add_argument("--out", type=Path, default=Path("structures.jsonl"))
+    parser.add_argument("--tokens", type=int, default=100_000, help="of a training")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    study(asked.out, asked.tokens)
+    print("\n".join(table(results(asked.out))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Which structure of a model suits a task and a length of training, by what all earlier trials showed.
+
+A structure is a model with its depth, its width, and whether embedding and output share their weights. It is worth what the best
+strategy with that structure is expected to be worth: of many settings of everything else, the one that the surrogate of the
+meta-selector expects most of. So the meta-selector, whose surrogate it is, knows all of this when it proposes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from metasearch.core.archive import circumstances
+from metasearch.core.config import Config, Value
+from metasearch.core.domains import Domain, Int
+from metasearch.core.rng import derive
+from metasearch.core.space import Space
+from metasearch.meta.surrogate import Places
+from metasearch.meta.theta import Theta
+
+WIDTHS = (32, 64, 128, 256, 512)
+
+SETTINGS = 48
+"""Settings of everything else that are tried with every structure, the best ones of past tasks aside."""
+
+MOST_NAMED = 9
+"""A range of whole numbers that is longer is looked at in the widths that are compared, instead of everywhere."""
+
+SLACK = math.log10(4 / 3)
+"""How much further than any trial a width may lie, on its scale."""
+
+PARTS = ("depth", "width", "tied")
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A structure and what is expected of it on a task.
+
+    ``score``: of its best strategy, 0 for an ordinary result on such a task and 1 for a very good one; ``deviation``: how uncertain
+    that is. ``cost``: seconds per token, as a multiple of those of the cheapest structure in the list. ``config``: that strategy.
+    """
+
+    model: str
+    depth: int
+    width: int
+    tied: bool
+    score: float
+    deviation: float
+    cost: float
+    config: Config
+
+
+def ranked(
+    theta: Theta, space: Space, descriptor: Mapping[str, float], horizon: int, widths: Sequence[int] = WIDTHS
+) -> list[Ranked]:
+    """Every structure in ``space``, the most promising first. Deterministic. Left out are models of which theta knows no trial, and
+    those deeper, shallower, wider or narrower than all of its trials: what nobody tried is the selector's to explore.
+
+    ``horizon``: tokens of a training. ``widths``: those that are compared, as far as the space has them.
+    """
+    layout = theta.layout_for(space)
+    rows = theta.rows(layout)
+    if rows is None or theta.kernel is None:
+        return []
+    places = Places(theta.kernel, layout, rows, theta.place(circumstances(descriptor, horizon)))
+    rng = derive(0, "structures")
+    settings = [space.sample(rng) for _ in range(SETTINGS)] + list(theta.best)
+    seen = _seen(theta)
+    best = [_best(places, space, settings, one) for one in structures(space, widths) if _within(seen, space, one)]
+    if not best:
+        return []
+    relative = theta.costs.on(layout).conditioned(np.zeros((0, len(layout.groups))), np.zeros(0))
+    cost = relative.relative(places.layout.points([space.encode(config) for config, _, _ in best], space.names))
+    found = [
+        Ranked(
+            model=str(config["model"]),
+            depth=int(config["depth"]),
+            width=int(config["width"]),
+            tied=bool(config["tied"]),
+            score=score,
+            deviation=deviation,
+            cost=float(seconds / cost.min()),
+            config=config,
+        )
+        for (config, score, deviation), seconds in zip(best, cost, strict=True)
+    ]
+    return sorted(found, key=lambda one: (-one.score, one.cost))
+
+
+def structures(space: Space, widths: Sequence[int] = WIDTHS) -> Iterator[dict[str, Value]]:
+    """The part of a config that is its structure, for every structure in a space of language models."""
+    models = next(p.domain for p in space if p.name == "model")
+    for model in _values(models, ()):
+        opened = {p.name: p.domain for p in space.open_parameters({"model": model})}
+        parts = [_values(opened[name], widths) for name in PARTS]
+        for values in product(*parts):
+            yield {"model": model, **dict(zip(PARTS, values, strict=True))}
+
+
+def _seen(theta: Theta) -> dict[tuple[str, str], tuple[float, float]]:
+    """By model and name the least and the largest coordinate in past results."""
+    found: dict[tuple[str, str], tuple[float, float]] = {}
+    for code in (result.code for result in theta.results):
+        for name, value in code.items():
+            if not isinstance(value, str):
+                low, high = found.get(key := (str(code.get("model")), name), (value, value))
+                found[key] = (min(low, value), max(high, value))
+    return found
+
+
+def _within(seen: Mapping[tuple[str, str], tuple[float, float]], space: Space, structure: Mapping[str, Value]) -> bool:
+    """Whether trials of that model reached as deep and as wide, and as little so."""
+    coordinates = space.encode(space.complete(structure))
+    for name, slack in (("depth", 0.0), ("width", SLACK)):
+        low, high = seen.get((str(structure["model"]), name), (math.inf, -math.inf))
+        if not low - slack <= float(coordinates[name]) <= high + slack:
+            return False
+    return True
+
+
+def _best(places: Places, space: Space, settings: Sequence[Config], structure: Mapping[str, Value]) -> tuple[Config, float, float]:
+    """The strategy of that structure of which most is expected, with mean and standard deviation."""
+    configs = [space.complete({**setting, **structure}) for setting in settings]
+    belief = places.foreseen(places.layout.points([space.encode(config) for config in configs], space.names))
+    first = int(np.argmax(belief.mean))
+    return configs[first], float(belief.mean[first]), float(belief.deviation[first])
+
+
+def _values(domain: Domain, widths: Sequence[int]) -> Sequence[Value]:
+    """All values of a few, the known widths of many."""
+    if isinstance(domain, Int) and domain.high - domain.low >= MOST_NAMED:
+        return [width for width in widths if domain.fault(width) is None] or [domain.default]
+    return list(domain.grid(MOST_NAMED))

@@ -1,0 +1,52 @@
+"""Structures for a corpus, by the trials of a store and those that come with metasearch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from metasearch.core.errors import UserError
+from metasearch.corpora import TokenizedCorpus
+from metasearch.meta import shipped
+from metasearch.meta.structures import Ranked, ranked
+from metasearch.store.archive import Store
+from metasearch.sweep.compose import language_model_space
+from metasearch.sweep.learned import SELECTOR, foreseen
+
+SEARCH = {"searcher": "meta", "scheduler": "meta"}
+
+
+def ranked_structures(
+    corpus: TokenizedCorpus, tokens: int, store: Store | None = None, section: Mapping[str, Any] | None = None
+) -> list[Ranked]:
+    """Every structure for a training of so many ``tokens``, the most promising first.
+
+    ``store``: whose sweeps count besides the trials that come with metasearch. ``section``: narrows what may be chosen, like
+    ``space`` in a sweep file. Raises UserError if there are no trials to judge by, or for a section that does not hold together.
+    """
+    if tokens < 1:
+        raise UserError(f"A training must have at least one token, found {tokens}.")
+    space = language_model_space(section or {}, search_unlisted=True)
+    selector: Any = foreseen(SEARCH, store, kind=shipped.KIND).searcher
+    found = ranked(selector.theta, space, corpus.descriptor, tokens)
+    if not found:
+        raise UserError(
+            f"Structures are ranked by earlier trials, and the meta-{SELECTOR} knows none: run a sweep first, or unset "
+            f"{shipped.VARIABLE}."
+        )
+    return found
+
+
+def ranking_lines(found: list[Ranked], top: int) -> list[str]:
+    """A table of the first ``top``."""
+    lines = [f"{'model':<12} {'depth':>5} {'width':>5} {'tied':<5} {'expected':>14} {'cost':>6}  with"]
+    for one in found[:top]:
+        expected = f"{one.score:.2f} ± {one.deviation:.2f}"
+        strategy = f"{one.config['optimizer']}, lr {float(one.config['lr']):.2g}, batch {one.config['batch_size']}"
+        tied = "yes" if one.tied else "no"
+        lines.append(f"{one.model:<12} {one.depth:>5} {one.width:>5} {tied:<5} {expected:>14} {one.cost:>5.1f}x  {strategy}")
+    return [*lines, "expected: 0 is an ordinary result on such a text, 1 a very good one; cost: seconds per token"]
+
+
+def ranking_records(found: list[Ranked]) -> list[dict[str, Any]]:
+    return [{**vars(one), "config": dict(one.config)} for one in found]
