@@ -38,7 +38,7 @@ TEXTS = (
     "corpora:bible_syriac",
     "cpython/unicode_names",
 )
-WIDEST = 256
+WIDTHS = (32, 64, 128, 256)
 RANDOM = 30
 CPU = torch.device("cpu")
 
@@ -54,9 +54,9 @@ def trained(config: Mapping[str, Any], corpus: TokenizedCorpus, tokens: int) -> 
 
 def chosen(text: str, corpus: TokenizedCorpus, tokens: int) -> Iterator[tuple[str, Ranked]]:
     """What is trained on a text, by its part in the study."""
-    ranking = ranked_structures(corpus, tokens, section={"width": {"int": [32, WIDEST], "log": True}})
+    ranking = ranked_structures(corpus, tokens, widths=WIDTHS)
     yield "first", ranking[0]
-    best = shipped().structures(text_task(corpus), (32, 64, 128, 256))[0][0]
+    best = shipped().structures(text_task(corpus), WIDTHS)[0][0]
     like = (best.cell, best.depth, best.width, best.tied)
     yield "network", next(one for one in ranking if (one.model, one.depth, one.width, one.tied) == like)
     for number in derive(0, "random structures", text).permutation(len(ranking))[:RANDOM]:

@@ -12,7 +12,7 @@ from metasearch.training.inits import race
 from tests.training.trials import CORPUS, CPU, config_of, finish, plugin, plugins, trainer
 
 INITS = plugins("init")
-LEARNED = ("meta", "nearest", "pooled")
+LEARNED = ("meta", "nearest", "pooled", "reptile")
 RECURRENT = [("lstm", 2, 48, True), ("gru", 1, 96, False)]
 
 
