@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -63,8 +64,8 @@ HELD_OUT = {
 }
 """near: language and kind of text are among the sources. mid: the script is. far: neither is."""
 
-MARKS = (0, 10, 30, 100, 300)
-RATES = (3e-3, 1e-2)
+MARKS = (0, 10, 20, 30, 50, 70, 100, 150, 200, 300)
+RATES = (3e-3, 1e-2, 2e-2)
 ROWS, LENGTH, MEASURED = 8, 64, 16_384
 CPU = torch.device("cpu")
 
@@ -167,6 +168,27 @@ def lines(found: dict[str, dict[str, list[float]]]) -> Iterator[str]:
                 yield f"| {start} | {stratum} | " + " | ".join(f"{mean(column):.3f}" for column in zip(*chosen, strict=True)) + " |"
 
 
+def speed(found: dict[str, dict[str, list[float]]]) -> Iterator[str]:
+    """After how many steps each start is where another one is at the last mark; the mean curve over all corpora."""
+    curves = {start: [mean(column) for column in zip(*corpora.values(), strict=True)] for start, corpora in found.items()}
+    yield "| start | " + " | ".join(f"reaches the end of {other} after" for other in curves) + " |"
+    yield "|---|" + "---|" * len(curves)
+    for start, curve in curves.items():
+        cells = (steps_to(curve, other[-1]) for other in curves.values())
+        yield f"| {start} | " + " | ".join("–" if steps is None else f"{steps:.0f}" for steps in cells) + " |"
+
+
+def steps_to(losses: list[float], wanted: float) -> float | None:
+    """Steps after which a curve over ``MARKS`` is as low as ``wanted``, on straight lines between marks; None if it never is."""
+    if losses[0] <= wanted:
+        return 0.0
+    for mark, (before, after) in enumerate(pairwise(losses)):
+        if after <= wanted:
+            share = (before - wanted) / (before - after)
+            return MARKS[mark] + share * (MARKS[mark + 1] - MARKS[mark])
+    return None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--folder", type=Path, required=True)
@@ -181,7 +203,7 @@ def main() -> None:
         with path.open("a") as file:
             file.write(json.dumps(row) + "\n")
     rows = [row for row in results(path) if row["width"] == asked.width]
-    print("\n".join(lines(tuned(rows))))
+    print("\n".join((*lines(tuned(rows)), "", *speed(tuned(rows)))))
 
 
 if __name__ == "__main__":
