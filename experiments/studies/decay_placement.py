@@ -47,7 +47,7 @@ TEXTS = (
     "corpora:bible_syriac",
     "corpora:inaugural",
 )
-MODELS = {"lstm": (0.002, 0.006, 0.018), "gru": (0.002, 0.006, 0.018), "transformer": (0.001, 0.003, 0.009)}
+MODELS = {"lstm": (0.006, 0.02, 0.06), "gru": (0.006, 0.02, 0.06), "transformer": (0.003, 0.01, 0.03)}
 WIDTH, REPORTS, AT = 64, 20, 6
 CPU = torch.device("cpu")
 
