@@ -12,7 +12,6 @@ interrupted study goes on.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from kept_rows import Row, keep, rows
 
 from metasearch import catalog
 from metasearch.core.config import Config
@@ -97,28 +97,22 @@ def foretold(text: str, space: Mapping[str, Any], config: Config, reports: list[
 
 
 def study(out: Path, tokens: int) -> None:
-    done = {(row["text"], row["model"], row["rate"]) for row in results(out)}
+    done = {(row["text"], row["model"], row["rate"]) for row in rows(out)}
     for text in TEXTS:
         for model, rates in MODELS.items():
             for rate in rates:
                 if (text, model, rate) not in done:
                     row = {"text": text, "model": model, "rate": rate, **measured(text, model, rate, tokens)}
-                    print(json.dumps(row), flush=True)
-                    with out.open("a") as file:
-                        file.write(json.dumps(row) + "\n")
+                    keep(row, out)
 
 
-def results(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def table(rows: list[dict[str, Any]]) -> Iterator[str]:
-    gained = statistics.median(row["gain"] for row in rows)
-    yield f"{len(rows)} trainings; the decay gained {gained:.3f} bits per byte in the median"
+def table(found: list[Row]) -> Iterator[str]:
+    gained = statistics.median(row["gain"] for row in found)
+    yield f"{len(found)} trainings; the decay gained {gained:.3f} bits per byte in the median"
     yield "| foretold by | trainings | sign right | median error, share of the gain |"
     yield "|---|---|---|---|"
     for teller in ("experience", "law"):
-        told = [(row[teller], row["gain"]) for row in rows if teller in row]
+        told = [(row[teller], row["gain"]) for row in found if teller in row]
         if told:
             right = statistics.mean((guess > 0) == (truth > 0) for guess, truth in told)
             error = statistics.median(abs(guess - truth) / max(abs(truth), 1e-3) for guess, truth in told)
@@ -132,7 +126,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     study(asked.out, asked.tokens)
-    print("\n".join(table(results(asked.out))))
+    print("\n".join(table(rows(asked.out))))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ Validation loss in nats per token. One thread; results are kept in a file, so th
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import statistics
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from kept_rows import Row, keep, rows
 
 from metasearch import catalog
 from metasearch.core.rng import derive
@@ -64,7 +64,7 @@ def chosen(text: str, corpus: TokenizedCorpus, tokens: int) -> Iterator[tuple[st
 
 
 def study(out: Path, tokens: int) -> None:
-    done = {(row["text"], row["part"]) for row in results(out)}
+    done = {(row["text"], row["part"]) for row in rows(out)}
     for text in TEXTS:
         corpus = load(text, kinds=catalog.corpus_kinds())
         for part, one in chosen(text, corpus, tokens):
@@ -72,22 +72,16 @@ def study(out: Path, tokens: int) -> None:
                 structure = f"{one.model} {one.depth} x {one.width} {'tied' if one.tied else 'untied'}"
                 row = {"text": text, "part": part, "structure": structure, "score": one.score}
                 row["loss"] = trained(one.config, corpus, tokens)
-                print(json.dumps(row), flush=True)
-                with out.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
+                keep(row, out)
 
 
-def results(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def table(rows: list[dict[str, Any]]) -> Iterator[str]:
+def table(found: list[Row]) -> Iterator[str]:
     """By how much more loss the first proposal has than the best random structure, in percent, and what a random one has."""
     yield "| text | first proposal | its loss over the best of 30 random ones | the median one | the network's choice |"
     yield "|---|---|---|---|---|"
     columns: list[list[float]] = []
-    for text in dict.fromkeys(row["text"] for row in rows):
-        of = {row["part"]: row for row in rows if row["text"] == text}
+    for text in dict.fromkeys(row["text"] for row in found):
+        of = {row["part"]: row for row in found if row["text"] == text}
         drawn = [row["loss"] for part, row in of.items() if part.startswith("random")]
         if not drawn or not {"first", "network"} <= of.keys():
             continue
@@ -105,7 +99,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     study(asked.out, asked.tokens)
-    print("\n".join(table(results(asked.out))))
+    print("\n".join(table(rows(asked.out))))
 
 
 if __name__ == "__main__":
