@@ -180,7 +180,8 @@ class MetaNetwork:
         tensors, card = _read(path, FORMAT)
 
         def of(part: str) -> Hypernetwork:
-            found = Hypernetwork(Size(**card["size"]), tuple(card["descriptor"]))
+            with torch.random.fork_rng(devices=[]):  # or the first trial of a process would draw other numbers than the later ones
+                found = Hypernetwork(Size(**card["size"]), tuple(card["descriptor"]))
             found.load_state_dict({name.removeprefix(part): v.float() for name, v in tensors.items() if name.startswith(part)})
             return found
 
