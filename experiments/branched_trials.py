@@ -55,7 +55,7 @@ CPU = torch.device("cpu")
 class Stage:
     """A range of trials that are branched alike. ``highest``: factor on the middle learning rate. ``early``, ``late``: the reports
     among which one is chosen to branch after, and into how many. ``restarts``: weights of beginning anew; empty to scale alone.
-    ``long``: lengths of LSTMs and their shares. ``decay``: weight of beginning the decay.
+    ``long``: lengths of LSTMs and their shares.
     """
 
     numbers: range
@@ -65,14 +65,12 @@ class Stage:
     branches: tuple[int, int]
     restarts: tuple[float, ...]
     long: Mapping[int, float]
-    decay: float = 0.7
 
 
 STAGES = (
     Stage(range(20, 105), 20.0, (1, 2, 2, 3), (4, 7, 10, 14), (3, 2), (), LONG_TOKENS),
     Stage(range(1000, 1041), 20.0, (1, 2, 2, 3), (4, 7, 10, 14), (4, 3), (0.5, 0.7, 0.5), LONG_TOKENS),
     Stage(range(2000, 2060), 40.0, (1, 2, 3), (), (5, 5), (1.5, 2.0, 1.5), {64_000: 0.5, 128_000: 0.25, 256_000: 0.25}),
-    Stage(range(3000, 3042), 10.0, (3, 4, 5, 6), (6, 7, 8, 10), (2, 2), (0.0, 0.0, 0.0), LONG_TOKENS, 8.0),
 )
 
 
@@ -119,7 +117,7 @@ def _chosen(rng: np.random.Generator, stage: Stage, at: int, excess: float, sche
     weights = [math.exp(-0.12 * abs(excess + math.log(scale)) ** 1.5) + 0.08 for scale in SCALES]
     if stage.restarts:
         options += [{"begin_decay": True}, {"postpone_decay": 0.6 if at < 12 else 0.9}, {"postpone_decay": 0.8}]
-        weights += [0.15 if schedule == "linear" else stage.decay, *((0.1, 0.1) if schedule == "constant" else (0.4, 0.5))]
+        weights += [0.15 if schedule == "linear" else 0.7, *((0.1, 0.1) if schedule == "constant" else (0.4, 0.5))]
         if at <= EARLIEST_REPORTS:
             options += [{"lr_scale": scale, "restart": True} for scale in RESTARTS]
             weights += [weight * (excess > least) for weight, least in zip(stage.restarts, RESTARTS.values(), strict=True)]
