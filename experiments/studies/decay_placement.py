@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +82,7 @@ def foretold(text: str, space: Mapping[str, Any], config: Config, reports: list[
     history = History.fold([Opened(0.0, sweep.record()), Proposed(0.0, 0, config, 0)])  # type: ignore[arg-type]
     trial = history[0]  # type: ignore[index]
     for report in reports:
-        history.apply(Reported(0.0, trial.number, trial.leg, report.step, report.val_bpb, report.seconds, asdict(report)))
+        history.apply(Reported(0.0, trial.number, trial.leg, report.step, report.val_bpb, report.seconds, report.metrics))
     controller = Controller(CONTROLLER.init(derive(0, "study")), planned)
     now = situation(history, trial, planned)
     assert not isinstance(now, str), now

@@ -25,7 +25,7 @@ from metasearch.corpora.tokenizers import Tokenizer
 FORMAT = 1
 """Raised whenever the cut, a tokenizer or the layout of a cache entry changes."""
 
-KINDS = ("classify", "translate")
+EXAMPLE_KINDS = ("classify", "translate")
 BUILT_IN = "cpython"
 HELD_OUT, MOST_HELD_OUT = 0.1, 2000
 """Share of the examples (of each class) that are for validation unless a file is named, and at most how many in all."""

@@ -125,9 +125,9 @@ def reproduce(
     history, trial = trial_of(store, sweep, number)
     if make_runner is None:
         only_language_models(history, "reproduce")
-        from metasearch.training.runner import LanguageModelRunner
+        from metasearch.training.runner import CorpusRunner
 
-        make_runner = LanguageModelRunner
+        make_runner = CorpusRunner
     if not trial.steps:
         raise UserError(f"{sweep}/{number} never reported, so there is nothing to compare with.")
     points: list[Point] = []

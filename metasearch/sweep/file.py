@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from metasearch.core.errors import UserError, did_you_mean
+from metasearch.corpora import EXAMPLE_KINDS, HIGHER_IS_BETTER, LOSS
 from metasearch.sweep.pairing import paired
 from metasearch.sweep.quantities import Bytes, Count, Seconds
 
@@ -26,6 +27,29 @@ class TaskSection(Section):
 
     corpus: Annotated[str | dict[str, Any], Field(description="A built-in corpus (cpython/docstrings), a text file, a folder, …")]
     tokenizer: Annotated[Plugin, Field(description="byte, char, word or bpe; options as {name: bpe, vocab_size: 1024}")] = "byte"
+    kind: Annotated[
+        Literal["classify", "translate"] | None,
+        Field(description="Examples of classes or of translations; text that runs on if left out."),
+    ] = None
+    valid: Annotated[
+        str | dict[str, str] | None, Field(description="Examples for validation; a tenth of `corpus` if left out.")
+    ] = None
+    columns: Annotated[
+        dict[str, str] | None, Field(description="What the columns text and label, or source and target, are called in the file.")
+    ] = None
+    metric: Annotated[
+        str | None, Field(description="What is searched for: val_loss, accuracy or macro_f1 of classes, bleu of translations.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> Self:
+        known = [LOSS, *HIGHER_IS_BETTER[self.kind]] if self.kind else []
+        if self.metric is not None and self.metric not in known and known:
+            raise ValueError(f"metric of the kind {self.kind} must be one of {', '.join(known)}, found {self.metric}")
+        alone = [name for name in ("valid", "columns", "metric") if getattr(self, name) is not None]
+        if alone and self.kind is None:
+            raise ValueError(f"{' and '.join(alone)} belong to the kinds {' and '.join(EXAMPLE_KINDS)}: name one with kind")
+        return self
 
 
 def _or_a_name(schema: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from metasearch.core.history import History
 from metasearch.core.protocols import Log, RunnerFactory
 from metasearch.core.sweep import Budget, Resources, Sweep
 from metasearch.core.task import Task
-from metasearch.corpora import as_task, check_source, load
+from metasearch.corpora import LOSS, as_task, check_examples, check_source, load, load_examples
 from metasearch.store.archive import Store
 from metasearch.store.files import StoreUnavailable
 from metasearch.store.log import SegmentLog
@@ -122,16 +122,23 @@ def resolve(file: AnySweep) -> Sweep:
 
 
 def _language_model(file: SweepFile, faults: list[str], shared: Mapping[str, Any]) -> Sweep:
-    kinds = catalog.corpus_kinds()
-    faults += [f"task: {fault}" for fault in check_source(file.task.corpus, file.task.tokenizer, kinds)]
+    kinds, asked = catalog.corpus_kinds(), file.task
+    examples = {"corpus": asked.corpus, "valid": asked.valid, "columns": asked.columns}
+    if asked.kind is None:
+        faults += [f"task: {fault}" for fault in check_source(asked.corpus, asked.tokenizer, kinds)]
+    else:
+        faults += [f"task: {fault}" for fault in check_examples(asked.kind, examples, asked.tokenizer)]
     space = None
     with _collecting(faults):
         from metasearch.sweep.compose import language_model_space
 
-        space = language_model_space(file.space, search_unlisted=file.unlisted == "search")
+        space = language_model_space(file.space, search_unlisted=file.unlisted == "search", kind=asked.kind or "")
     if faults or space is None:
         raise UserError(f"The sweep {file.name} does not hold together:", faults)
-    task = as_task(load(file.task.corpus, file.task.tokenizer, kinds=kinds))
+    if asked.kind is None:
+        task = as_task(load(asked.corpus, asked.tokenizer, kinds=kinds))
+    else:
+        task = load_examples(asked.kind, examples, asked.tokenizer).task(asked.metric or LOSS)
     return Sweep(task=task, space=space, horizon=file.trial.tokens, reports=file.trial.reports, settings=_settings(file), **shared)
 
 
@@ -381,9 +388,9 @@ def _runners(sweep: Sweep, train: Train | None) -> RunnerFactory:
             raise UserError(
                 f"The sweep {sweep.name} trains language models on a corpus. For your own training: metasearch.OwnSweep(…)"
             )
-        from metasearch.training.runner import LanguageModelRunner
+        from metasearch.training.runner import CorpusRunner
 
-        return LanguageModelRunner
+        return CorpusRunner
     if own is None:
         raise UserError(
             f"The sweep {sweep.name} names no training function. Write train: FILE.py:NAME into its file, or give it in Python: "
