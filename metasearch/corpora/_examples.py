@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,8 @@ class ExampleCorpus:
 def check_examples(kind: str, source: Mapping[str, Any], tokenizer: str | Mapping[str, Any]) -> list[str]:
     """Every fault that ``load_examples`` would find without reading a text."""
     faults = tokenizers.check(tokenizer)
+    if kind == "translate" and find_spec("sacrebleu") is None:
+        faults.append("translations are scored by sacrebleu, which is not installed: pip install 'metasearch[translation]'")
     for name in ("corpus", "valid"):
         place = source.get(name)
         if place is not None and place != BUILT_IN:

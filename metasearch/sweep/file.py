@@ -45,10 +45,10 @@ class TaskSection(Section):
     def _of_its_kind(self) -> Self:
         known = [LOSS, *HIGHER_IS_BETTER[self.kind]] if self.kind else []
         if self.metric is not None and self.metric not in known and known:
-            raise ValueError(f"metric of the kind {self.kind} must be one of {', '.join(known)}, found {self.metric}")
+            raise ValueError(f"the metric of this kind must be one of {', '.join(known)}")
         alone = [name for name in ("valid", "columns", "metric") if getattr(self, name) is not None]
         if alone and self.kind is None:
-            raise ValueError(f"{' and '.join(alone)} belong to the kinds {' and '.join(EXAMPLE_KINDS)}: name one with kind")
+            raise ValueError(f"expected kind: {' or '.join(EXAMPLE_KINDS)} beside {' and '.join(alone)}")
         return self
 
 

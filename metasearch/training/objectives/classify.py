@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from metasearch.corpora import ExampleCorpus
-from metasearch.models._classifier import Classifier
+from metasearch.models._assembled import assembled
 from metasearch.models._language_model import LanguageModel, State
 from metasearch.models._text_model import TextModel
 from metasearch.training.objectives._shared import SPACE, Batches, Score, Setting, tensors
@@ -28,7 +28,7 @@ class Classify:
         self.rows, self.tokens_per_step = setting.rows, self._batches.tokens_per_step
 
     def model(self, build: Callable[[], LanguageModel]) -> TextModel:
-        return Classifier(build(), len(self.corpus.classes))
+        return assembled(self.corpus.kind, build, self.corpus.vocab_size, len(self.corpus.classes))
 
     def initial_state(self, model: TextModel) -> State:
         return ()

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from metasearch.core.errors import UserError
 from metasearch.corpora import ExampleCorpus
+from metasearch.models._assembled import assembled
 from metasearch.models._language_model import LanguageModel, State
 from metasearch.models._text_model import TextModel
 from metasearch.models._translator import Memory, Translator
@@ -29,13 +29,9 @@ NOT_COUNTED = -100
 
 
 class Translate:
-    """Raises UserError if sacrebleu is missing."""
-
     def __init__(self, corpus: ExampleCorpus, setting: Setting) -> None:
-        try:
-            import sacrebleu
-        except ImportError:
-            raise UserError("Translations are scored by sacrebleu, which is missing. Install it: pip install sacrebleu") from None
+        import sacrebleu
+
         self._bleu = sacrebleu.corpus_bleu
         self.corpus, self.setting, self._batches = corpus, setting, Batches.of(corpus, setting)
         self.guess = math.log(corpus.vocab_size)
@@ -43,7 +39,7 @@ class Translate:
         self._first, self._last = corpus.vocab_size - 2, corpus.vocab_size - 1
 
     def model(self, build: Callable[[], LanguageModel]) -> TextModel:
-        return Translator(build(), build(), self._first)
+        return assembled(self.corpus.kind, build, self.corpus.vocab_size)
 
     def initial_state(self, model: TextModel) -> State:
         return ()
