@@ -163,7 +163,8 @@ class MetaNetwork:
     def load(path: Path) -> MetaNetwork:
         """Raises UserError if there is no such file, or if it is of something else."""
         tensors, card = _read(path, FORMAT)
-        hypernetwork = Hypernetwork(Size(**card["size"]), tuple(card["descriptor"]))
+        with torch.random.fork_rng([]):  # whoever loads it first in a process must draw what later ones draw
+            hypernetwork = Hypernetwork(Size(**card["size"]), tuple(card["descriptor"]))
         weights = {name.removeprefix("network."): v.float() for name, v in tensors.items() if name.startswith("network.")}
         hypernetwork.load_state_dict(weights)
         sources = {name: tensors[f"source.{name}"].float() for name in card["sources"]}
