@@ -169,7 +169,7 @@ def _amendable(file: AnySweep) -> dict[str, Any]:
     steps = limits.steps if isinstance(limits, OwnBudgetSection) else limits.tokens
     return {
         "budget": Budget(limits.trials, steps, limits.wall, limits.cpu_hours, limits.gpu_hours),
-        "resources": Resources(needs.cpu, needs.gpu, needs.memory),
+        "resources": Resources(needs.cpu, needs.gpu, needs.memory, needs.gpu_memory),
         "max_failures": file.trial.max_failures,
     }
 

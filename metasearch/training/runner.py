@@ -34,12 +34,15 @@ class LanguageModelRunner:
         # Only a controller asks to go back, and what it goes back to doubles a checkpoint.
         keep = sweep.search.get("controller") is not None
         device = _device(sweep.resources)
+        self._gpu_bytes = _made_room(device)
         self._trainer = Trainer(assignment.config, corpus_of(sweep), budget, assignment.seed, device, keep_lowest=keep)
 
     def advance(self) -> Progress:
         report = asdict(self._trainer.advance())
         loss = math.inf if report["diverged"] else report[self._metric]
         metrics = {name: float(value) for name, value in report.items() if name not in _NOT_METRICS}
+        if self._gpu_bytes:
+            metrics["gpu_memory"] = self._gpu_bytes
         last = self._trainer.done and not self._trainer.may_go_back
         return Progress(report["step"], loss, report["seconds"], metrics, last)
 
@@ -79,6 +82,14 @@ def corpus_of(sweep: Sweep) -> TokenizedCorpus:
             f"(task {found.id} here, {sweep.task.id} there). Restore the text, or launch a new sweep."
         )
     return corpus
+
+
+def _made_room(device: torch.device) -> float:
+    """Bytes of the whole GPU, 0 on a CPU. Gives back what a trial before in this process had, which others may need now."""
+    if device.type != "cuda":
+        return 0.0
+    torch.cuda.empty_cache()
+    return float(torch.cuda.get_device_properties(device).total_memory)
 
 
 def _device(resources: Resources) -> torch.device:

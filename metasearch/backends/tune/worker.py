@@ -59,7 +59,8 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
 
     def _assign(self, config: dict[str, Any]) -> None:
         self._close()
-        self.assignment = Assignment(**{**config, "config": Config(config["config"])})
+        named = {name: config[name] for name in Assignment.__slots__}
+        self.assignment = Assignment(**{**named, "config": Config(config["config"])})
         self.newest_slot: str | None = None
         self.newest_report: dict[str, Any] = {}
         self.save_seconds = 0.0
