@@ -3,8 +3,8 @@
     python experiments/benchmarks/many_trials.py [--trials 10000] [--seconds 900]
 
 One driver, trials that report once and do nothing (those of tune.py), random search. Prints what a trial cost among the first
-thousand and among the last (or the halves, of fewer): on the clock, and in CPU time of the driver, which other work on the machine disturbs less; and the
-driver's memory after both. After ``--seconds`` it ends where it is.
+thousand and among the last (or the halves, of fewer): on the clock, and in CPU time of the driver, which other work on the machine
+disturbs less; and the driver's memory after both. After ``--seconds`` it ends where it is.
 """
 
 from __future__ import annotations
