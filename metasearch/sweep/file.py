@@ -114,6 +114,9 @@ class ResourcesSection(Section):
     cpu: Annotated[float, Field(ge=0)] = 1.0
     gpu: Annotated[float, Field(ge=0, description="May be a fraction: 0.5 puts two trials on one GPU.")] = 0.0
     memory: Annotated[Bytes | None, Field(gt=0)] = None
+    gpu_memory: Annotated[
+        Literal["auto"] | None, Field(description="auto: as many trials on one GPU as its memory holds, by what was measured.")
+    ] = None
     concurrency: Annotated[int | None, Field(gt=0, description="Trials at a time; as many as the cluster holds if left out.")] = (
         None
     )
@@ -122,6 +125,8 @@ class ResourcesSection(Section):
     def _something(self) -> ResourcesSection:
         if self.cpu <= 0 and self.gpu <= 0:
             raise ValueError("a trial needs some cpu or some gpu")
+        if self.gpu_memory is not None and self.gpu != 1:
+            raise ValueError(f"gpu_memory: auto divides whole GPUs and needs gpu: 1, found gpu: {self.gpu:g}")
         return self
 
 

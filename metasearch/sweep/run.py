@@ -21,7 +21,7 @@ from metasearch.corpora import LOSS, as_task, check_examples, check_source, load
 from metasearch.store.archive import Store
 from metasearch.store.files import StoreUnavailable
 from metasearch.store.log import SegmentLog
-from metasearch.store.patience import PatientLog
+from metasearch.store.patience import PatientLog, patiently
 from metasearch.sweep import environment, learned
 from metasearch.sweep.file import AnySweep, OwnBudgetSection, OwnSweep, SweepFile
 from metasearch.sweep.own_space import own_space
@@ -176,7 +176,7 @@ def _amendable(file: AnySweep) -> dict[str, Any]:
     steps = limits.steps if isinstance(limits, OwnBudgetSection) else limits.tokens
     return {
         "budget": Budget(limits.trials, steps, limits.wall, limits.cpu_hours, limits.gpu_hours),
-        "resources": Resources(needs.cpu, needs.gpu, needs.memory),
+        "resources": Resources(needs.cpu, needs.gpu, needs.memory, needs.gpu_memory),
         "max_failures": file.trial.max_failures,
     }
 
@@ -234,7 +234,7 @@ def already_there(store: Store, name: str) -> UserError:
 def launch_or_resume(file: AnySweep, store: str | Store = "./store", **how: Any) -> Outcome:
     """Launches the sweep, or goes on with it if the store has it already; keywords as for ``launch``."""
     store = store if isinstance(store, Store) else Store(store)
-    if file.name in store.sweeps():
+    if file.name in patiently(store.sweeps, (how.get("observer") or Quiet()).trouble):
         return resume(file.name, store, file=file, **how)
     return launch(file, store, **how)
 
@@ -319,10 +319,10 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str
 
 @contextmanager
 def _writing(store: Store, name: str, observer: Observer) -> Iterator[SegmentLog]:
-    with store.open_log(name) as log:
+    with patiently(lambda: store.open_log(name), observer.trouble) as log:
         for message in log.set_aside:
             observer.trouble(message)
-        store.clear_stop(name)
+        patiently(lambda: store.clear_stop(name), observer.trouble)
         yield log
 
 

@@ -125,8 +125,8 @@ class Trainer:
         began = time.perf_counter()
         step = self.budget.step(len(self.standing.val_losses) + 1)
         with self._randomness():
-            self._train(step)
-        if self._halted:
+            cut_off = not self._train(step)
+        if cut_off:
             self.standing = replace(self.standing, seconds=self.standing.seconds + time.perf_counter() - began)
             raise Halted
         score = self._objective.evaluate(self.model)
@@ -247,8 +247,8 @@ class Trainer:
             for name, weight in weights.items():
                 own[name].copy_(weight)
 
-    def _train(self, until: int) -> None:
-        """Steps until at least ``until`` tokens have been trained on, the loss is no longer finite, or it is halted.
+    def _train(self, until: int) -> bool:
+        """Steps until at least ``until`` tokens have been trained on or the loss is no longer finite; False if halted before.
 
         Leaves the trace of the last report in place if a batch reached past this one.
         """
@@ -264,13 +264,15 @@ class Trainer:
             if steps % STEPS_BETWEEN_CHECKS == 0 and not math.isfinite(sums_S[0].item()):
                 break
         if self._halted:  # switching back and forth would round the weights
-            self.standing = replace(self.standing, steps=steps, sums_S=tuple(sums_S.tolist()))
-            return
+            trace = replace(self.standing.trace, lr=lr)
+            self.standing = replace(self.standing, trace=trace, steps=steps, sums_S=tuple(sums_S.tolist()))
+            return False
         _switch(self._optimizer, "eval")
         if steps:
             train_loss, grad_norm, clip_fraction = (sums_S / steps).tolist()
             trace = Trace(train_loss, grad_norm, clip_fraction, lr)
             self.standing = replace(self.standing, trace=trace, steps=0, sums_S=Standing.sums_S)
+        return True
 
     def _step(self) -> Tensor:
         """One update. Loss (nats per token), gradient norm before clipping, 1 or 0 for clipped: (S,), still on the device."""

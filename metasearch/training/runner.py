@@ -32,13 +32,15 @@ class CorpusRunner:
         # Only a controller asks to go back, and what it goes back to doubles a checkpoint.
         keep = sweep.search.get("controller") is not None
         device = _device(sweep.resources)
+        self._gpu_bytes = _made_room(device)
         self._trainer = Trainer(assignment.config, corpus_of(sweep), budget, assignment.seed, device, keep_lowest=keep)
 
     def advance(self) -> Progress:
         report = self._trainer.advance()
         loss = math.inf if report.diverged else self._sign * report.metrics[self._metric]
         last = self._trainer.done and not self._trainer.may_go_back
-        return Progress(report.step, loss, report.seconds, report.metrics, last)
+        gpu_memory = {"gpu_memory": self._gpu_bytes} if self._gpu_bytes else {}
+        return Progress(report.step, loss, report.seconds, {**report.metrics, **gpu_memory}, last)
 
     def halt(self) -> None:
         self._trainer.halt()
@@ -83,6 +85,14 @@ def corpus_of(sweep: Sweep) -> TokenizedCorpus | ExampleCorpus:
             f"(task {found.id} here, {sweep.task.id} there). Restore the text, or launch a new sweep."
         )
     return corpus
+
+
+def _made_room(device: torch.device) -> float:
+    """Bytes of the whole GPU, 0 on a CPU. Gives back what a trial before in this process had, which others may need now."""
+    if device.type != "cuda":
+        return 0.0
+    torch.cuda.empty_cache()
+    return float(torch.cuda.get_device_properties(device).total_memory)
 
 
 def _device(resources: Resources) -> torch.device:
