@@ -34,7 +34,7 @@ from metasearch.meta.optimizer import CONTROLLER, Controller
 from metasearch.sweep.compose import language_model_space
 from metasearch.sweep.controlled import planned
 from metasearch.sweep.file import SweepFile
-from metasearch.sweep.run import resolve
+from metasearch.sweep.resolving import resolve
 from metasearch.training.loop import Trainer
 from metasearch.training.report import Report, TrialBudget
 

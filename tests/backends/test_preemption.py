@@ -26,7 +26,7 @@ from metasearch.core.protocols import Assignment
 from metasearch.core.sweep import Sweep
 from metasearch.store.archive import Store
 from metasearch.sweep.file import SweepFile
-from metasearch.sweep.run import resolve
+from metasearch.sweep.resolving import resolve
 from metasearch.training.runner import CorpusRunner
 
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("ray_cluster")]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from metasearch.sweep.file import read
-from metasearch.sweep.run import resolve
+from metasearch.sweep.resolving import resolve
 from tests.docs.reading import blocks, page
 
 SHOWN = blocks(page("docs/other-tasks.md"), "yaml")
