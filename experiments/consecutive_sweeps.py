@@ -2,9 +2,10 @@
 
     python experiments/consecutive_sweeps.py --store /tmp/consecutive
 
-On every corpus two sweeps of equal budget run on Ray Tune: TPE with ASHA, in a store of its own, and the meta-selector, in a store
-that fills up. Printed is, for every corpus, what both found and the share of TPE + ASHA's tokens after which the meta-selector was
-as good as TPE + ASHA at its end. Run again with the same store it goes on where it stopped.
+On every corpus sweeps of equal budget run on Ray Tune: TPE with ASHA, and other methods, each in a store of its own that fills up:
+the meta-selector unless told otherwise; ``steered`` is TPE with ASHA beside the meta-optimizer, ``both`` the two learned ones.
+Printed is, for every corpus, what all found, and the share of TPE + ASHA's tokens after which a method was as good as TPE + ASHA at
+its end. Run again with the same store it goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ SPACE = {
     "weight_decay": "search",
     "dropout": {"float": [0.0, 0.2]},
 }
-METHODS = {"tpe": {"searcher": "tpe", "scheduler": "asha"}, "meta": {"searcher": "meta", "scheduler": "meta"}}
+BASELINE = "tpe"
+TPE, META = {"searcher": "tpe", "scheduler": "asha"}, {"searcher": "meta", "scheduler": "meta"}
+METHODS = {BASELINE: TPE, "meta": META, "steered": {**TPE, "controller": "meta"}, "both": {**META, "controller": "meta"}}
 TRIAL_TOKENS, REPORTS = 120_000, 8
 
 Trajectory = list[tuple[int, float]]
@@ -71,29 +74,34 @@ def share_needed(ours: Trajectory, theirs: Trajectory) -> float:
     return next((tokens / spent for tokens, best in ours if best <= goal), math.inf)
 
 
-def run(corpora: Sequence[str], folder: Path, trainings: int, seed: int) -> None:
-    shares = []
-    print("| corpus | TPE + ASHA, bits per byte | meta-selector | share of tokens to TPE + ASHA's end |\n|---|---|---|---|")
+def run(corpora: Sequence[str], methods: Sequence[str], folder: Path, trainings: int, seed: int) -> None:
+    shares: dict[str, list[float]] = {method: [] for method in methods}
+    print("| corpus | TPE + ASHA | " + " | ".join(f"{method} | share of tokens" for method in methods) + " |")
+    print("|---" * (2 + 2 * len(methods)) + "|")
     for corpus in corpora:
         found = {}
-        for method in METHODS:
+        for method in (BASELINE, *methods):
             store, file = Store(folder / method), sweep_file(corpus, method, trainings, seed)
             launch_or_resume(file, store)
             found[method] = trajectory(store, file.name)
-        shares.append(share_needed(found["meta"], found["tpe"]))
-        print(f"| {corpus} | {found['tpe'][-1][1]:.4f} | {found['meta'][-1][1]:.4f} | {shares[-1]:.2f} |", flush=True)
-    print(f"\nmedian share over the last three: {statistics.median(shares[-3:]):.2f}; over all: {statistics.median(shares):.2f}")
+        for method in methods:
+            shares[method].append(share_needed(found[method], found[BASELINE]))
+        cells = [f"{found[method][-1][1]:.4f} | {shares[method][-1]:.2f}" for method in methods]
+        print(f"| {corpus} | {found[BASELINE][-1][1]:.4f} | " + " | ".join(cells) + " |", flush=True)
+    for method, of in shares.items():
+        print(f"{method}: median share {statistics.median(of[-3:]):.2f} over the last three, {statistics.median(of):.2f} over all")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Consecutive sweeps over different corpora, with and without memory.")
-    parser.add_argument("--store", type=Path, required=True, help="folder for both stores")
+    parser.add_argument("--store", type=Path, required=True, help="folder for the stores")
     parser.add_argument("--corpora", default=CORPORA, help="with commas between; names without a scheme are CPython's texts")
+    parser.add_argument("--methods", default="meta", help=f"beside {BASELINE}, with commas between: {', '.join(METHODS)}")
     parser.add_argument("--trainings", type=int, default=20, help="budget of every sweep, in full trainings")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     corpora = [name if "/" in name or ":" in name else f"cpython/{name}" for name in asked.corpora.split(",")]
-    run(corpora, asked.store, asked.trainings, asked.seed)
+    run(corpora, asked.methods.split(","), asked.store, asked.trainings, asked.seed)
 
 
 if __name__ == "__main__":

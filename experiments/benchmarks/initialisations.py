@@ -2,8 +2,8 @@
 
     METASEARCH_CORPORA=… python experiments/benchmarks/initialisations.py --folder initialisations [--seeds 1] [--last 100]
 
-Learns up to three networks over the same ``SOURCES``, if they are not in the folder yet: the meta-network, a pooled model (the
-description is always withheld) and Reptile (pooled, and every step looks ahead; fewer steps, so that it costs about the same).
+Learns up to two networks over the same ``SOURCES``, if they are not in the folder yet: the meta-network, which brings along what
+Reptile learned at about the same cost, and a pooled model (the description is always withheld).
 Every start is trained on every corpus of ``HELD_OUT`` at every rate of ``RATES``; the rate for a corpus is the one that is best
 on the others at the last mark. Results are appended to a file, so that an interrupted study goes on; the table is made
 from that file.
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -63,15 +64,14 @@ HELD_OUT = {
 }
 """near: language and kind of text are among the sources. mid: the script is. far: neither is."""
 
-MARKS = (0, 10, 30, 100, 300)
-RATES = (3e-3, 1e-2)
+MARKS = (0, 10, 20, 30, 50, 70, 100, 150, 200, 300)
+RATES = (3e-3, 1e-2, 2e-2)
 ROWS, LENGTH, MEASURED = 8, 64, 16_384
 CPU = torch.device("cpu")
 
 RECIPES = {
     "meta": Recipe(),
     "pooled": Recipe(withheld=1.0),
-    "reptile": Recipe(withheld=1.0, few_step_share=1.0, steps=500),
 }
 
 Start = Callable[[LanguageModel, TokenizedCorpus], None]
@@ -80,7 +80,7 @@ Start = Callable[[LanguageModel, TokenizedCorpus], None]
 PLAIN: dict[str, Start] = {"default": lambda model, corpus: None, "unigram": set_unigram_bias}
 LEARNED = {
     "pooled": ("pooled", "pooled"),
-    "reptile": ("reptile", "pooled"),
+    "reptile": ("meta", "reptile"),
     "nearest": ("meta", "nearest"),
     "null": ("meta", "pooled"),
     "meta": ("meta", "meta"),
@@ -168,6 +168,27 @@ def lines(found: dict[str, dict[str, list[float]]]) -> Iterator[str]:
                 yield f"| {start} | {stratum} | " + " | ".join(f"{mean(column):.3f}" for column in zip(*chosen, strict=True)) + " |"
 
 
+def speed(found: dict[str, dict[str, list[float]]]) -> Iterator[str]:
+    """After how many steps each start is where another one is at the last mark; the mean curve over all corpora."""
+    curves = {start: [mean(column) for column in zip(*corpora.values(), strict=True)] for start, corpora in found.items()}
+    yield "| start | " + " | ".join(f"reaches the end of {other} after" for other in curves) + " |"
+    yield "|---|" + "---|" * len(curves)
+    for start, curve in curves.items():
+        cells = (steps_to(curve, other[-1]) for other in curves.values())
+        yield f"| {start} | " + " | ".join("–" if steps is None else f"{steps:.0f}" for steps in cells) + " |"
+
+
+def steps_to(losses: list[float], wanted: float) -> float | None:
+    """Steps after which a curve over ``MARKS`` is as low as ``wanted``, on straight lines between marks; None if it never is."""
+    if losses[0] <= wanted:
+        return 0.0
+    for mark, (before, after) in enumerate(pairwise(losses)):
+        if after <= wanted:
+            share = (before - wanted) / (before - after)
+            return MARKS[mark] + share * (MARKS[mark + 1] - MARKS[mark])
+    return None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--folder", type=Path, required=True)
@@ -182,7 +203,7 @@ def main() -> None:
         with path.open("a") as file:
             file.write(json.dumps(row) + "\n")
     rows = [row for row in results(path) if row["width"] == asked.width]
-    print("\n".join(lines(tuned(rows))))
+    print("\n".join((*lines(tuned(rows)), "", *speed(tuned(rows)))))
 
 
 if __name__ == "__main__":

@@ -179,7 +179,7 @@ def run(made: Place, faults: list[tuple[int, str, Callable[[], None]]]) -> float
             made.struck["the driver ended by itself and is started again"] += 1
             if made.struck.total() > MOST_ENDS:
                 raise SystemExit((made.folder / "driver.log").read_text()[-5000:])
-            time.sleep(2.0)  # as whoever watches over it would: a driver that begins while the store is away says so and ends
+            time.sleep(2.0)  # as whoever watches over it would
             made.start_driver()
         reports = _reports_so_far(made.store)
         while due and reports >= due[0][0]:

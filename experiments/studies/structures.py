@@ -11,7 +11,6 @@ Validation loss in nats per token. One thread; results are kept in a file, so th
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import statistics
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from kept_rows import Row, keep, rows
 
 from metasearch import catalog
 from metasearch.core.rng import derive
@@ -38,7 +38,7 @@ TEXTS = (
     "corpora:bible_syriac",
     "cpython/unicode_names",
 )
-WIDEST = 256
+WIDTHS = (32, 64, 128, 256)
 RANDOM = 30
 CPU = torch.device("cpu")
 
@@ -54,9 +54,9 @@ def trained(config: Mapping[str, Any], corpus: TokenizedCorpus, tokens: int) -> 
 
 def chosen(text: str, corpus: TokenizedCorpus, tokens: int) -> Iterator[tuple[str, Ranked]]:
     """What is trained on a text, by its part in the study."""
-    ranking = ranked_structures(corpus, tokens, section={"width": {"int": [32, WIDEST], "log": True}})
+    ranking = ranked_structures(corpus, tokens, widths=WIDTHS)
     yield "first", ranking[0]
-    best = shipped().structures(text_task(corpus), (32, 64, 128, 256))[0][0]
+    best = shipped().structures(text_task(corpus), WIDTHS)[0][0]
     like = (best.cell, best.depth, best.width, best.tied)
     yield "network", next(one for one in ranking if (one.model, one.depth, one.width, one.tied) == like)
     for number in derive(0, "random structures", text).permutation(len(ranking))[:RANDOM]:
@@ -64,7 +64,7 @@ def chosen(text: str, corpus: TokenizedCorpus, tokens: int) -> Iterator[tuple[st
 
 
 def study(out: Path, tokens: int) -> None:
-    done = {(row["text"], row["part"]) for row in results(out)}
+    done = {(row["text"], row["part"]) for row in rows(out)}
     for text in TEXTS:
         corpus = load(text, kinds=catalog.corpus_kinds())
         for part, one in chosen(text, corpus, tokens):
@@ -72,22 +72,16 @@ def study(out: Path, tokens: int) -> None:
                 structure = f"{one.model} {one.depth} x {one.width} {'tied' if one.tied else 'untied'}"
                 row = {"text": text, "part": part, "structure": structure, "score": one.score}
                 row["loss"] = trained(one.config, corpus, tokens)
-                print(json.dumps(row), flush=True)
-                with out.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
+                keep(row, out)
 
 
-def results(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def table(rows: list[dict[str, Any]]) -> Iterator[str]:
+def table(found: list[Row]) -> Iterator[str]:
     """By how much more loss the first proposal has than the best random structure, in percent, and what a random one has."""
     yield "| text | first proposal | its loss over the best of 30 random ones | the median one | the network's choice |"
     yield "|---|---|---|---|---|"
     columns: list[list[float]] = []
-    for text in dict.fromkeys(row["text"] for row in rows):
-        of = {row["part"]: row for row in rows if row["text"] == text}
+    for text in dict.fromkeys(row["text"] for row in found):
+        of = {row["part"]: row for row in found if row["text"] == text}
         drawn = [row["loss"] for part, row in of.items() if part.startswith("random")]
         if not drawn or not {"first", "network"} <= of.keys():
             continue
@@ -105,7 +99,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     study(asked.out, asked.tokens)
-    print("\n".join(table(results(asked.out))))
+    print("\n".join(table(rows(asked.out))))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ NameOption = Annotated[str | None, typer.Option("--name", help="Name of the new 
 
 def register(app: typer.Typer) -> None:
     """Puts the commands of this file among those of ``app``."""
-    for command in (export, generate, retrain, reproduce, confirm):
+    for command in (export, generate, predict, retrain, reproduce, confirm):
         app.command()(command)
 
 
@@ -49,7 +49,7 @@ def export(
     lines = [
         f"{made.folder}: {made.sweep}/{made.trial} with {made.metric} {made.loss:.4f} at step {made.step:,}, {made.bytes:,} bytes",
         *([f"its best was {made.best_loss:.4f} at step {made.best_step:,}, of which no checkpoint is left"] * _lost(made)),
-        f"Try it: metasearch generate {made.folder}",
+        f"Try it: metasearch {'generate' if made.kind == handover.LANGUAGE_MODEL else 'predict'} {made.folder}",
     ]
     answer(vars(made), lines, as_json)
 
@@ -72,6 +72,21 @@ def generate(
 
     text = handover.generate(folder, prompt, tokens=tokens, temperature=temperature, top_k=top_k, seed=seed)
     answer({"prompt": prompt, "text": text}, [prompt + text], as_json)
+
+
+def predict(
+    folder: Annotated[Path, typer.Argument(help="A folder that `metasearch export` wrote, of a classifier or translator.")],
+    texts: Annotated[list[str], typer.Argument(help="One or several texts.")],
+    as_json: JsonOption = False,
+) -> None:
+    """What an exported classifier or translator says of a text."""
+    from metasearch.sweep import handover
+
+    found = handover.predict(folder, texts)
+    lines = [
+        one["translation"] if "translation" in one else f"{one['label']}  {max(one['probability'].values()):.3f}" for one in found
+    ]
+    answer(found, lines, as_json)
 
 
 def retrain(

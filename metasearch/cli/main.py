@@ -62,7 +62,7 @@ def validate(
     from metasearch.cli.describe import plan, plan_lines
     from metasearch.store.archive import Store
     from metasearch.sweep.file import read
-    from metasearch.sweep.run import resolve
+    from metasearch.sweep.resolving import resolve
 
     sweep = resolve(read(file, override or ()))
     planned = plan(sweep, None if store is None else Store(store))
@@ -92,8 +92,9 @@ def launch(
     sweep_file = read(file, override or ())
     if dry_run:
         from metasearch.store.archive import Store
+        from metasearch.sweep.resolving import resolve
 
-        sweep = run.resolve(sweep_file)
+        sweep = resolve(sweep_file)
         planned = plan(sweep, Store(store))
         answer(planned, dry_run_lines(sweep, planned), as_json)
         return

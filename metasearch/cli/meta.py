@@ -58,13 +58,23 @@ def apply(
     depth: Annotated[int | None, typer.Option(help="1 to 4; the network chooses if left out.")] = None,
     width: Annotated[int, typer.Option(help="32 to 512.")] = 128,
     tied: Annotated[bool | None, typer.Option("--tied/--untied", help="The network chooses if left out.")] = None,
+    tokens: Annotated[
+        str | None,
+        typer.Option(
+            help="Length of the training to come, such as 10M: what you leave open is then what earlier trials recommend."
+        ),
+    ] = None,
+    store: Annotated[str | None, typer.Option(help="With --tokens: a store whose sweeps count too.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """A model for a corpus that nobody trained: the meta-network's structure and weights, and their loss."""
     from metasearch.sweep.network import applied_lines, apply_network
+    from metasearch.sweep.quantities import count
 
-    asked = {"cell": cell, "depth": depth, "tied": tied}
-    found = apply_network(corpus, tokenizer, out, width, {name: v for name, v in asked.items() if v is not None}, network)
+    chosen = {"cell": cell, "depth": depth, "tied": tied}
+    asked = {name: value for name, value in chosen.items() if value is not None}
+    length, known = None if tokens is None else count(tokens), None if store is None else existing(store)
+    found = apply_network(corpus, tokenizer, out, width, asked, network, length, known)
     answer(found, applied_lines(found, out), as_json)
 
 

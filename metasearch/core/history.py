@@ -52,6 +52,9 @@ NEVER_BEST = frozenset({State.DIVERGED, State.FAILED})
 OUT_OF_BUDGET = "the budget of the sweep is used up"
 COMPLETED = "reached the horizon"
 DIVERGED = "the loss is not finite"
+OUT_OF_MEMORY = "OutOfMemoryError"
+"""What the error of a leg begins with whose GPU had too little memory."""
+
 PREEMPTED = "preempted: its machine is taken away"
 """The error of a leg that was ended from outside. It says nothing about the trial, so it does not count against it."""
 
@@ -262,8 +265,15 @@ class History:
         assert trial.state is State.RUNNING and fact.leg == trial.leg, f"{fact!r} cannot follow {trial!r}"
         trial.errors.append(fact.error)
         trial.last_time = fact.time
+        self._move(trial, State.FAILED if self._given_up(trial) else State.INTERRUPTED)
+
+    def _given_up(self, trial: Trial) -> bool:
+        """Where trials are packed by their memory, the first that is too little is the packing's fault, and the second final."""
         failures = sum(error != PREEMPTED for error in trial.errors)
-        self._move(trial, State.FAILED if failures > self.sweep.max_failures else State.INTERRUPTED)
+        if self.sweep.resources.gpu_memory is None:
+            return failures > self.sweep.max_failures
+        overran = sum(error.startswith(OUT_OF_MEMORY) for error in trial.errors)
+        return overran > 1 or failures - overran > self.sweep.max_failures
 
     def _closed(self, fact: Closed) -> None:
         self.closed = fact.reason

@@ -26,11 +26,15 @@ class Budget:
 
 @dataclass(frozen=True)
 class Resources:
-    """What one trial gets. ``cpu`` and ``gpu`` may be fractions; ``memory`` is in bytes, None leaves it unmanaged."""
+    """What one trial gets. ``cpu`` and ``gpu`` may be fractions; ``memory`` is in bytes, None leaves it unmanaged.
+
+    ``gpu_memory``: "auto" gives each trial the share of a GPU that it needs (see ``core.placement``), at most ``gpu``, which is 1.
+    """
 
     cpu: float = 1.0
     gpu: float = 0.0
     memory: int | None = None
+    gpu_memory: str | None = None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,23 @@ Files that start with an underscore are not kinds. A kind imports what is heavy 
 """
 
 from metasearch.corpora._corpus import TokenizedCorpus, as_task, check_source, describe_sources, load
+from metasearch.corpora._examples import EXAMPLE_KINDS, HIGHER_IS_BETTER, LOSS, ExampleCorpus, check_examples, load_examples
 from metasearch.corpora._kinds import Kind, Kinds
 from metasearch.corpora._splits import Splits
 
-__all__ = ["Kind", "Kinds", "Splits", "TokenizedCorpus", "as_task", "check_source", "describe_sources", "load"]
+__all__ = [
+    "EXAMPLE_KINDS",
+    "HIGHER_IS_BETTER",
+    "LOSS",
+    "ExampleCorpus",
+    "Kind",
+    "Kinds",
+    "Splits",
+    "TokenizedCorpus",
+    "as_task",
+    "check_examples",
+    "check_source",
+    "describe_sources",
+    "load",
+    "load_examples",
+]

@@ -3,18 +3,21 @@
     <cache>/corpora/<key>/tokens.npy     ids of train, valid and test, one after the other
                           entry.json     facts about them, sealed with a hash of both
 
-Several processes may build one entry at once: each writes a folder of its own and renames it; the first wins. An entry that does
-not match its seal is set aside and built anew.
+One process of a machine builds an entry, under a lock that dies with it, and the others wait for it: a text is read and tokenized
+once, and its tokens are in memory once, however many workers map them. Where a file system knows no locks, several may build at
+once: each writes a folder of its own and renames it; the first wins. An entry that does not match its seal is set aside and built
+anew.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +52,11 @@ def get(root: Path, key: str, build: Callable[[], Entry]) -> Entry:
     found = _read(place)
     if found is not None:
         return found
+    with _alone(root, key):
+        return _read(place) or _built(root, place, build)
+
+
+def _built(root: Path, place: Path, build: Callable[[], Entry]) -> Entry:
     built = build()
     try:
         return _publish(place, built)
@@ -57,6 +65,22 @@ def get(root: Path, key: str, build: Callable[[], Entry]) -> Entry:
             f"The cache folder {root} cannot be written: {error.strerror or error}. "
             "Free some space, or set METASEARCH_CACHE to another folder."
         ) from error
+
+
+@contextmanager
+def _alone(root: Path, key: str) -> Iterator[None]:
+    """Inside, no other process of this machine builds the entry, if the cache's file system has locks."""
+    path = root / "locks" / key
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("w")
+    except OSError:  # whoever writes the entry will say so
+        yield
+        return
+    with lock:
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _read(place: Path) -> Entry | None:

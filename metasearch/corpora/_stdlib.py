@@ -58,7 +58,7 @@ def _sources() -> Iterator[tuple[str, str]]:
             continue
 
 
-def _trees() -> Iterator[ast.Module]:
+def trees() -> Iterator[ast.Module]:
     for name, source in _sources():
         try:
             with _silence():
@@ -92,7 +92,7 @@ def comments() -> Iterator[str]:
 
 
 def docstrings() -> Iterator[str]:
-    for tree in _trees():
+    for tree in trees():
         for scope in _scopes(tree):
             text = ast.get_docstring(scope)
             if text:
@@ -107,12 +107,12 @@ def _scopes(node: Scope) -> Iterator[Scope]:
 
 
 def ast_dumps() -> Iterator[str]:
-    for tree in _trees():
+    for tree in trees():
         yield ast.dump(tree, indent=1) + "\n\n"
 
 
 def bytecode() -> Iterator[str]:
-    for tree in _trees():
+    for tree in trees():
         with _silence():
             # optimize is given, or the text would depend on how this process was started
             module = compile(tree, "", "exec", dont_inherit=True, optimize=0)

@@ -11,7 +11,7 @@ Shapes: B rows, T bytes per row, C numbers of an embedding.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,6 +26,8 @@ DEPTHS = (1, 2, 3, 4)
 NARROWEST = 32
 DEPTH_SHARES = (0.6, 0.25, 0.1, 0.05)
 STEPS_BETWEEN_NOTES = 200
+REPTILE_COSTS = 6
+"""So many steps of learning take as long as one that looks ahead."""
 
 Say = Callable[[str], None]
 
@@ -47,6 +49,11 @@ class Recipe:
     withheld: float = 0.15
     noise: float = 0.1
     sample_bytes: int = 16_384
+
+    @property
+    def reptile(self) -> Recipe:
+        """Reptile at about the same cost: nothing is known of a task, and every step looks ahead."""
+        return replace(self, steps=max(self.steps // REPTILE_COSTS, 1), few_step_share=1.0, withheld=1.0)
 
     def looks_ahead(self, step: int) -> bool:
         return step >= self.steps * (1 - self.few_step_share)

@@ -36,11 +36,11 @@ __all__ = ["MetaNetwork", "Recipe", "Size", "Structure", "TextTask", "Vocabulary
 
 VARIABLE = "METASEARCH_NETWORK"
 SHIPPED = Path(__file__).with_name("network.safetensors")
-FORMAT = "metasearch/network/1"
+FORMAT = "metasearch/network/2"
 PARTIAL = "metasearch/network-partial/1"
 
 WIDEST = 512
-STARTS = ("meta", "nearest", "pooled")
+STARTS = ("meta", "nearest", "pooled", "reptile")
 
 TRUST = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Shares of a task's embedding that are tried; 0 is the base alone."""
@@ -70,11 +70,14 @@ class Structure:
 
 @dataclass(frozen=True, eq=False)
 class MetaNetwork:
-    """``sources``: the tasks it learned from and their embeddings (C,). ``card``: how it was learned, plain data."""
+    """``sources``: the tasks it learned from and their embeddings (C,). ``card``: how it was learned, plain data. ``reptile``: a
+    base of its own for one start, which was learned by Reptile, at about the same cost, and knows of no task.
+    """
 
     hypernetwork: Hypernetwork
     sources: Mapping[str, Tensor]
     card: Mapping[str, Any]
+    reptile: Hypernetwork
 
     @staticmethod
     def learn(
@@ -85,18 +88,25 @@ class MetaNetwork:
         note: Callable[[str], None] = lambda _: None,
         partial: Path | None = None,
     ) -> MetaNetwork:
-        """Learns over ``tasks``. ``partial``: a file that keeps what was learned so far and from which an interrupted call goes on.
+        """Learns over ``tasks``. ``partial``: a file that keeps what was learned so far and from which an interrupted call goes on;
+        one beside it does so for Reptile.
 
         Raises UserError if there are fewer than 2 tasks, or if ``partial`` is of another size, recipe, seed or other tasks.
         """
         size, recipe = size or Size(), recipe or Recipe()
-        learner = learning.new_learner(tasks, size, seed)
         facts = {"size": asdict(size), "recipe": asdict(recipe), "seed": seed, "sources": [task.name for task in tasks]}
-        if partial is not None and partial.exists():
-            _go_on(learner, partial, facts)
-            note(f"going on after step {learner.step}")
-        learning.learn(learner, tasks, recipe, seed, note, lambda done: _keep(done, partial, facts))
-        network = MetaNetwork(learner.network, {}, {**facts, "descriptor": list(learner.network.names)})
+
+        def learned(by: Recipe, kept: Path | None, say: Callable[[str], None]) -> Hypernetwork:
+            learner, known = learning.new_learner(tasks, size, seed), {**facts, "recipe": asdict(by)}
+            if kept is not None and kept.exists():
+                _go_on(learner, kept, known)
+                say(f"going on after step {learner.step}")
+            learning.learn(learner, tasks, by, seed, say, lambda done: _keep(done, kept, known))
+            return learner.network
+
+        hypernetwork = learned(recipe, partial, note)
+        reptile = learned(recipe.reptile, partial and beside(partial), lambda line: note(f"reptile: {line}"))
+        network = MetaNetwork(hypernetwork, {}, {**facts, "descriptor": list(hypernetwork.names)}, reptile)
         return replace(network, sources={task.name: network.embedding(task) for task in tasks})
 
     @torch.no_grad()
@@ -118,9 +128,13 @@ class MetaNetwork:
         """Initial weights by the names of the model's parameters; of a byte model unless a ``vocabulary`` is given.
 
         ``start``: "meta" for the task itself, as far as its embedding lowers the loss on a little of its text; "nearest" for the
-        source that is most like it; "pooled" for the base that all tasks share. All have the unigram statistics of the text.
+        source that is most like it; "pooled" for the base that all tasks share; "reptile" for Reptile's. All have the unigram
+        statistics of the text.
         """
-        weights = self._narrow(task, structure, self._start(task, structure, start))
+        if start == "reptile":
+            weights = self._narrow(task, structure, self.reptile.nothing_known(), self.reptile)
+        else:
+            weights = self._narrow(task, structure, self._start(task, structure, start))
         if structure.width > self.hypernetwork.size.width:
             weights = widened(weights, structure.cell, structure.width, torch.Generator().manual_seed(seed))
         return composed(weights, self._bias, vocabulary) if vocabulary is not None else weights
@@ -155,6 +169,7 @@ class MetaNetwork:
     def save(self, path: Path) -> None:
         """One safetensors file of 16-bit floats; the card is in its metadata."""
         tensors = {f"network.{name}": value for name, value in self.hypernetwork.state_dict().items()}
+        tensors |= {f"reptile.{name}": value for name, value in self.reptile.state_dict().items()}
         tensors |= {f"source.{name}": value for name, value in self.sources.items()}
         halves = {name: value.to(torch.float16).contiguous() for name, value in tensors.items()}
         _write(halves, path, {FORMAT: json.dumps(self.card)})
@@ -163,22 +178,28 @@ class MetaNetwork:
     def load(path: Path) -> MetaNetwork:
         """Raises UserError if there is no such file, or if it is of something else."""
         tensors, card = _read(path, FORMAT)
-        hypernetwork = Hypernetwork(Size(**card["size"]), tuple(card["descriptor"]))
-        weights = {name.removeprefix("network."): v.float() for name, v in tensors.items() if name.startswith("network.")}
-        hypernetwork.load_state_dict(weights)
+
+        def of(part: str) -> Hypernetwork:
+            with torch.random.fork_rng(devices=[]):  # or the first trial of a process would draw other numbers than the later ones
+                found = Hypernetwork(Size(**card["size"]), tuple(card["descriptor"]))
+            found.load_state_dict({name.removeprefix(part): v.float() for name, v in tensors.items() if name.startswith(part)})
+            return found
+
         sources = {name: tensors[f"source.{name}"].float() for name in card["sources"]}
-        return MetaNetwork(hypernetwork, sources, card)
+        return MetaNetwork(of("network."), sources, card, of("reptile."))
 
     @cached_property
     def _bias(self) -> tuple[Tensor, float]:
         factor = functional.softplus(self.hypernetwork.unigram_factor.detach()).item()
         return self.hypernetwork.output_bias.detach(), factor
 
-    def _narrow(self, task: TextTask, structure: Structure, task_C: Tensor) -> Weights:
-        """Weights of the structure, no wider than the base."""
+    def _narrow(self, task: TextTask, structure: Structure, task_C: Tensor, hypernetwork: Hypernetwork | None = None) -> Weights:
+        """Weights of the structure, no wider than the base; by the hypernetwork unless by another one."""
         width = min(structure.width, self.hypernetwork.size.width)
         unigram_V = torch.from_numpy(log_unigram(task.text_N))
-        made: Weights = self.hypernetwork(task_C, unigram_V, structure.cell, structure.depth, width, structure.tied)
+        made: Weights = (hypernetwork or self.hypernetwork)(
+            task_C, unigram_V, structure.cell, structure.depth, width, structure.tied
+        )
         return made
 
     def _start(self, task: TextTask, structure: Structure, start: str) -> Tensor:
@@ -207,6 +228,11 @@ def _probe(task: TextTask) -> Tensor:
     start_B1 = (np.arange(PROBE_ROWS) * len(task.text_N) // PROBE_ROWS)[:, None]
     rows_BT = task.text_N.take(start_B1 + np.arange(PROBE_LENGTH + 1), mode="wrap")
     return torch.from_numpy(rows_BT.astype(np.int64))
+
+
+def beside(partial: Path) -> Path:
+    """Where what Reptile learned so far is kept."""
+    return partial.with_name(f"{partial.name}.reptile")
 
 
 def _keep(learner: learning.Learner, partial: Path | None, facts: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from metasearch.core.errors import UserError
 from metasearch.core.space import Boolean, Float
+from metasearch.models._text_model import TextModel
 
 State = tuple[Tensor, ...]
 """What a model remembers of the tokens before this call; dimension 1 of each tensor is the row. Empty: it remembers nothing."""
@@ -34,11 +35,13 @@ class Body(nn.Module, ABC):
         return ()
 
 
-class LanguageModel(nn.Module):
+class LanguageModel(TextModel):
     """Predicts each next token from the tokens before it.
 
     Raises UserError if the vocabulary is empty.
     """
+
+    body: Body
 
     def __init__(self, body: Body, vocab_size: int, width: int, *, tied: bool, embedding_dropout: float) -> None:
         super().__init__()

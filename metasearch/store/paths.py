@@ -10,7 +10,12 @@ from metasearch.core.errors import UserError
 
 
 class StoreUnavailable(UserError):  # noqa: N818
-    """The store is missing, unreachable, full or not writable. The same operation may succeed later."""
+    """The store is missing, unreachable, full or not writable. The same operation may succeed later.
+
+    ``passing``: whether it may without anybody's doing.
+    """
+
+    passing = True
 
 
 def checked(path: str) -> str:
@@ -34,7 +39,9 @@ def checked_name(noun: str, name: str) -> str:
 def unavailable(action: str, path: str, root: str, error: OSError) -> StoreUnavailable:
     """What went wrong in the user's terms, with the remedy."""
     found = without_secrets(error.strerror or str(error))
-    return StoreUnavailable(f"Cannot {action} {path} in the store {root}: {found}. {_remedy(error)}")
+    fault = StoreUnavailable(f"Cannot {action} {path} in the store {root}: {found}. {_remedy(error)}")
+    fault.passing = error.errno not in _LASTING
+    return fault
 
 
 def without_secrets(text: str) -> str:
@@ -45,13 +52,20 @@ def without_secrets(text: str) -> str:
     return text.rstrip(".")
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_FOLDER = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+_LASTING = (*_FORBIDDEN, *_NO_FOLDER, *_NO_LOCKS)
+
+
 def _remedy(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if error.errno in _FULL:
         return "Free some space there; nothing that was written before is lost."
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if error.errno in _FORBIDDEN:
         return "Give this user the right to write there, or name another store."
-    if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG):
+    if error.errno in _NO_FOLDER:
         return "Name a folder as the store, or a URL such as s3://bucket/prefix."
-    if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+    if error.errno in _NO_LOCKS:
         return "Its file system knows no locks: mount it with them (NFS: version 4 or lockd; Lustre: -o flock)."
     return "Check that it can be reached from this machine and that the credentials in the environment are right."

@@ -20,7 +20,7 @@ from metasearch.core.sweep import Budget, Sweep
 from metasearch.search.follow import followed
 from metasearch.store.archive import Store
 from metasearch.sweep import environment
-from metasearch.sweep.handover import only_language_models, trial_of
+from metasearch.sweep.handover import only_ours, trial_of
 from metasearch.sweep.run import differences
 
 KEPT_SETTINGS = ("resources", "trial")
@@ -34,7 +34,7 @@ def retraining(store: Store, sweep: str, number: int, *, horizon: int, seeds: in
     weights is trained from the beginning. Raises UserError if there is no such trial, or if a number does not work.
     """
     history, trial = trial_of(store, sweep, number)
-    only_language_models(history, "retrain")
+    only_ours(history, "retrain")
     if horizon < history.sweep.reports:
         raise UserError(f"{history.sweep.reports} reports need at least as many {history.sweep.task.unit}, found {horizon}.")
     again = _repeated(history, [trial], seeds, name or f"{sweep}-{number}-retrained")
@@ -47,7 +47,7 @@ def confirmation(store: Store, sweep: str, *, top: int = 5, seeds: int = 3, name
     Raises UserError if no trial of the sweep has a loss, or if a number does not work.
     """
     history = store.history(sweep)
-    only_language_models(history, "confirm")
+    only_ours(history, "confirm")
     able = [trial for trial in history if trial.state not in NEVER_BEST and math.isfinite(trial.best_loss)]
     leaders = {trial.config.id: trial for trial in sorted(able, key=lambda trial: trial.best_loss, reverse=True)}
     if top < 1 or not leaders:
@@ -124,10 +124,10 @@ def reproduce(
     """
     history, trial = trial_of(store, sweep, number)
     if make_runner is None:
-        only_language_models(history, "reproduce")
-        from metasearch.training.runner import LanguageModelRunner
+        only_ours(history, "reproduce")
+        from metasearch.training.runner import CorpusRunner
 
-        make_runner = LanguageModelRunner
+        make_runner = CorpusRunner
     if not trial.steps:
         raise UserError(f"{sweep}/{number} never reported, so there is nothing to compare with.")
     points: list[Point] = []

@@ -26,7 +26,8 @@ from metasearch.store.archive import Store
 from metasearch.store.log import SegmentLog, SweepHeld
 from metasearch.sweep import environment, learned
 from metasearch.sweep.file import AnySweep
-from metasearch.sweep.run import amended, differences, opened, resolve
+from metasearch.sweep.resolving import resolve
+from metasearch.sweep.run import amended, differences, opened
 
 PATIENCE_SECONDS = 30.0
 """So long one process waits for another that holds the log; each holds it for a moment only."""

@@ -19,14 +19,17 @@ from metasearch.core.domains import Choice, Domain, Fixed
 from metasearch.core.errors import UserError, did_you_mean
 from metasearch.core.space import Parameter, Space, When
 from metasearch.sweep.domains import domain_of, each, naming, option_of, values_of
-from metasearch.training.loop import SPACE as TRAINING
+from metasearch.training.objectives import space_of
 
 STANDARD = {"model": "lstm", "optimizer": "adamw", "schedule": "cosine", "clipping": "norm", "init": "default"}
 """The strategy of a sweep that names none and does not search unlisted ones."""
 
 
-def language_model_space(section: Mapping[str, Any], *, search_unlisted: bool) -> Space:
-    """The space of a language-model sweep. Raises UserError with every fault of the section."""
+def language_model_space(section: Mapping[str, Any], *, search_unlisted: bool, kind: str = "") -> Space:
+    """The space of a sweep over a corpus. ``kind``: of its task, if it is not text that runs on.
+
+    Raises UserError with every fault of the section.
+    """
     faults: list[str] = []
     chosen: dict[str, Domain] = {}
     for part, room in catalog.STRATEGY_ROOMS.items():
@@ -34,7 +37,7 @@ def language_model_space(section: Mapping[str, Any], *, search_unlisted: bool) -
         written = section.get(part, list(every.options) if search_unlisted else STANDARD[part])
         with naming(faults, f"space.{part}: "):
             chosen[part] = domain_of({"value": written} if isinstance(written, str) else written, every)
-    space = _opened(chosen)
+    space = _opened(chosen, space_of(kind))
     narrowings = {name: written for name, written in section.items() if name not in chosen}
     if not search_unlisted:
         space = _pinned(space, {p.name for p in space} - section.keys() - chosen.keys())
@@ -47,9 +50,8 @@ def language_model_space(section: Mapping[str, Any], *, search_unlisted: bool) -
     return Space(reduce(or_, (Space.of(**{p.name: p.domain}).when(**p.when) for p in space)).parameters)
 
 
-def _opened(chosen: Mapping[str, Domain]) -> Sequence[Parameter]:
-    """Every strategy choice with the parameters its options open, and those of the training loop."""
-    space = TRAINING
+def _opened(chosen: Mapping[str, Domain], space: Space) -> Sequence[Parameter]:
+    """Every strategy choice with the parameters its options open, and those of the training loop: ``space``."""
     for part, choice in chosen.items():
         space = Space.of(**{part: choice}) | space
         for name in values_of(choice):

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from metasearch.core.errors import UserError, did_you_mean
+from metasearch.corpora import EXAMPLE_KINDS, HIGHER_IS_BETTER, LOSS
 from metasearch.sweep.pairing import paired
 from metasearch.sweep.quantities import Bytes, Count, Seconds
 
@@ -26,6 +27,29 @@ class TaskSection(Section):
 
     corpus: Annotated[str | dict[str, Any], Field(description="A built-in corpus (cpython/docstrings), a text file, a folder, …")]
     tokenizer: Annotated[Plugin, Field(description="byte, char, word or bpe; options as {name: bpe, vocab_size: 1024}")] = "byte"
+    kind: Annotated[
+        Literal["classify", "translate"] | None,
+        Field(description="Examples of classes or of translations; text that runs on if left out."),
+    ] = None
+    valid: Annotated[
+        str | dict[str, str] | None, Field(description="Examples for validation; a tenth of `corpus` if left out.")
+    ] = None
+    columns: Annotated[
+        dict[str, str] | None, Field(description="What the columns text and label, or source and target, are called in the file.")
+    ] = None
+    metric: Annotated[
+        str | None, Field(description="What is searched for: val_loss, accuracy or macro_f1 of classes, bleu of translations.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> Self:
+        known = [LOSS, *HIGHER_IS_BETTER[self.kind]] if self.kind else []
+        if self.metric is not None and self.metric not in known and known:
+            raise ValueError(f"the metric of this kind must be one of {', '.join(known)}")
+        alone = [name for name in ("valid", "columns", "metric") if getattr(self, name) is not None]
+        if alone and self.kind is None:
+            raise ValueError(f"expected kind: {' or '.join(EXAMPLE_KINDS)} beside {' and '.join(alone)}")
+        return self
 
 
 def _or_a_name(schema: dict[str, Any]) -> None:
@@ -90,6 +114,9 @@ class ResourcesSection(Section):
     cpu: Annotated[float, Field(ge=0)] = 1.0
     gpu: Annotated[float, Field(ge=0, description="May be a fraction: 0.5 puts two trials on one GPU.")] = 0.0
     memory: Annotated[Bytes | None, Field(gt=0)] = None
+    gpu_memory: Annotated[
+        Literal["auto"] | None, Field(description="auto: as many trials on one GPU as its memory holds, by what was measured.")
+    ] = None
     concurrency: Annotated[int | None, Field(gt=0, description="Trials at a time; as many as the cluster holds if left out.")] = (
         None
     )
@@ -98,6 +125,8 @@ class ResourcesSection(Section):
     def _something(self) -> ResourcesSection:
         if self.cpu <= 0 and self.gpu <= 0:
             raise ValueError("a trial needs some cpu or some gpu")
+        if self.gpu_memory is not None and self.gpu != 1:
+            raise ValueError(f"gpu_memory: auto divides whole GPUs and needs gpu: 1, found gpu: {self.gpu:g}")
         return self
 
 

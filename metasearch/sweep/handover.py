@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from metasearch import catalog
 from metasearch.core.errors import UserError
 from metasearch.core.history import History, Trial
+from metasearch.corpora import EXAMPLE_KINDS, ExampleCorpus
 from metasearch.store.archive import Store
 from metasearch.store.checkpoints import Checkpoints, Saved
 from metasearch.sweep import model_card
@@ -25,6 +26,8 @@ FORMAT = 1
 """Of an export folder; raised when a file of it changes its meaning."""
 
 FILES = ("model.safetensors", "config.json", "tokenizer.json", "README.md", "load.py")
+
+LANGUAGE_MODEL = "language_model"
 
 BEGINNING = "\n"
 """What a model is given to go on from if nobody gives it anything."""
@@ -38,12 +41,12 @@ def trial_of(store: Store, sweep: str, number: int) -> tuple[History, Trial]:
     return history, history[number]
 
 
-def only_language_models(history: History, purpose: str) -> None:
-    """Raises UserError if the trials of a sweep are not language models that ``metasearch.training`` trained."""
-    if history.sweep.task.kind != "language_model":
+def only_ours(history: History, purpose: str) -> None:
+    """Raises UserError if the trials of a sweep are not what ``metasearch.training`` trains on a corpus."""
+    if history.sweep.task.kind not in (LANGUAGE_MODEL, *EXAMPLE_KINDS):
         raise UserError(
             f"The trials of {history.sweep.name} are of the kind {history.sweep.task.kind}, "
-            f"and {purpose} works for language models only."
+            f"and {purpose} works only for what metasearch itself trains on a corpus."
         )
 
 
@@ -54,7 +57,7 @@ def export(store: Store, sweep: str, number: int, out: str | Path) -> Export:
     from which the tokenizer was learned, is not on this machine.
     """
     history, trial = trial_of(store, sweep, number)
-    only_language_models(history, "export")
+    only_ours(history, "export")
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is there already and not an empty folder. Name another one with --out.")
@@ -97,6 +100,7 @@ def _write(draft: Path, folder: Path, history: History, trial: Trial, saved: Sav
         "format": FORMAT,
         "config": dict(trial.config),
         "vocab_size": corpus.vocab_size,
+        **({"kind": corpus.kind, "classes": list(corpus.classes)} if isinstance(corpus, ExampleCorpus) else {}),
         "sweep": sweep.name,
         "trial": trial.number,
         "task": {"name": sweep.task.name, "id": sweep.task.id, "metric": sweep.task.metric},
@@ -105,7 +109,7 @@ def _write(draft: Path, folder: Path, history: History, trial: Trial, saved: Sav
         "metasearch": own_version(),
     }
     _write_json(draft / "config.json", about)
-    _write_weights(draft / "model.safetensors", weights, trial, corpus.vocab_size)
+    _write_weights(draft / "model.safetensors", weights, about)
     _write_json(draft / "tokenizer.json", corpus.tokenizer.to_json())
     shutil.copyfile(str(loader.__file__), draft / "load.py")
     own = Path(str(catalog.load("models", str(trial.config["model"])).__file__))
@@ -115,18 +119,30 @@ def _write(draft: Path, folder: Path, history: History, trial: Trial, saved: Sav
     best = trial.steps[trial.losses.index(trial.best_loss)] if trial.best_loss in trial.losses else saved.step
     size = (draft / "model.safetensors").stat().st_size
     made = Export(
-        str(folder), sweep.name, trial.number, sweep.task.metric, saved.step, saved.report["loss"], best, trial.best_loss, size
+        str(folder),
+        sweep.name,
+        trial.number,
+        sweep.task.metric,
+        saved.step,
+        saved.report["loss"],
+        best,
+        trial.best_loss,
+        size,
+        sweep.task.kind,
     )
     (draft / "README.md").write_text(model_card.text(history, trial, saved.report, made), encoding="utf-8")
     return made
 
 
-def _write_weights(path: Path, weights: dict[str, Any], trial: Trial, vocab_size: int) -> None:
+def _write_weights(path: Path, weights: dict[str, Any], about: Mapping[str, Any]) -> None:
     """The weights as safetensors' ``load_model`` wants them, which notes what is used twice. They fit the model that is built."""
     import torch
     from safetensors.torch import save_model
 
-    model = catalog.load("models", str(trial.config["model"])).build(trial.config, vocab_size)
+    from metasearch.models._assembled import assembled
+
+    plugin, size = catalog.load("models", str(about["config"]["model"])), about["vocab_size"]
+    model = assembled(about.get("kind", ""), lambda: plugin.build(about["config"], size), size, len(about.get("classes", ())))
     own = dict(model.named_parameters())
     with torch.no_grad():
         for name, weight in weights.items():
@@ -153,11 +169,39 @@ def generate(
     from metasearch.training.sampling import Sampling, continuation
 
     sampling = Sampling(temperature, top_k)
+    about = _about(folder)
+    if "kind" in about:
+        raise UserError(f"{folder} holds no language model. What its model says of a text: metasearch predict {folder} TEXT")
     model, tokenizer = loader.load(folder)
-    context = int(json.loads((folder / "config.json").read_text(encoding="utf-8"))["config"]["context"])
+    context = int(about["config"]["context"])
     given = tokenizer.encode(prompt or BEGINNING).tolist()
     drawn: Iterator[int] = continuation(model, given, context=context, sampling=sampling, seed=seed)
     return str(tokenizer.decode(list(islice(drawn, tokens))))
+
+
+def predict(folder: str | Path, texts: Sequence[str]) -> list[dict[str, Any]]:
+    """What the exported classifier or translator in ``folder`` says of each text: ``label`` and ``probability`` of every class, or
+    ``translation``. Of a text that is longer than what the model was trained to read the rest is left out.
+
+    Raises UserError if there is no such export in ``folder``, or for an empty text.
+    """
+    folder = _export_in(folder)
+    about = _about(folder)
+    if "kind" not in about:
+        raise UserError(f"{folder} holds a language model. Text from it: metasearch generate {folder}")
+    if not texts or any(not text.strip() for text in texts):
+        raise UserError("Give at least one text, and none that is empty.")
+    from metasearch.training import loader
+    from metasearch.training.predicting import labels_of, translations_of
+
+    model, tokenizer = loader.load(folder)
+    found = labels_of if about["kind"] == "classify" else translations_of
+    return [{"text": text, **said} for text, said in zip(texts, found(model, tokenizer, texts, about), strict=True)]
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return found
 
 
 def _export_in(folder: str | Path) -> Path:
@@ -166,7 +210,7 @@ def _export_in(folder: str | Path) -> Path:
         raise UserError(
             f"{folder} holds no export ({', '.join(missing)} missing). Make one with: metasearch export TRIAL --out {folder}"
         )
-    found = json.loads(Path(folder, "config.json").read_text(encoding="utf-8")).get("format")
+    found = _about(Path(folder)).get("format")
     if found != FORMAT:
         raise UserError(f"{folder} was exported in format {found}, and this metasearch reads {FORMAT}. Install a newer one.")
     return Path(folder)

@@ -17,6 +17,12 @@ tokens = tokenizer.encode("Once upon a time")
 ```"""
 
 
+MEASURED = ("val_loss", "val_bpb", "accuracy", "macro_f1", "bleu", "train_loss", "parameters")
+NOUNS = {"classify": "classifier", "translate": "translator"}
+WRITES = "`metasearch generate FOLDER --prompt TEXT` writes text."
+HOW = dict.fromkeys(NOUNS, "`metasearch predict FOLDER TEXT` says what the model says of a text.")
+
+
 @dataclass(frozen=True)
 class Export:
     """What was handed over. ``step`` and ``loss``: of the weights. ``best_step`` and ``best_loss``: of the trial's best report."""
@@ -30,16 +36,15 @@ class Export:
     best_step: int
     best_loss: float
     bytes: int
+    kind: str = "language_model"
 
 
 def text(history: History, trial: Trial, report: Mapping[str, Any], made: Export) -> str:
     """Markdown."""
     sweep = history.sweep
-    measured = {
-        name: report["metrics"][name] for name in ("val_loss", "val_bpb", "train_loss", "parameters") if name in report["metrics"]
-    }
+    measured = {name: report["metrics"][name] for name in MEASURED if name in report["metrics"]}
     sections = [
-        f"# {trial.config.strategy}: a language model of {sweep.task.name}",
+        f"# {trial.config.strategy}: a {NOUNS.get(sweep.task.kind, 'language model')} of {sweep.task.name}",
         f"The model of trial {trial.number} of the sweep {sweep.name}: {sweep.task.metric} {made.loss:.5f} after {made.step:,} "
         f"{sweep.task.unit} of {sweep.horizon:,}.{_better_before(made)}",
         "## Measured\n\nOn the valid split, by which the trials were compared: expect a little worse on text it never saw.\n\n"
@@ -47,7 +52,7 @@ def text(history: History, trial: Trial, report: Mapping[str, Any], made: Export
         "## Data\n\n" + _table(_data(sweep.task.source)),
         "## Training\n\n" + _training(history, trial),
         "## Config\n\n" + _table(trial.config),
-        "## Use\n\n`metasearch generate FOLDER --prompt TEXT` writes text. In Python, in this folder:\n\n" + USE,
+        f"## Use\n\n{HOW.get(sweep.task.kind, WRITES)} In Python, in this folder:\n\n" + USE,
         f"## Made again\n\n`metasearch reproduce {sweep.name}/{trial.number}` trains it again from its record and compares;\n"
         f"`metasearch retrain {sweep.name}/{trial.number} --tokens N` trains the same config for longer.",
     ]

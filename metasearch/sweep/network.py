@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,11 @@ from metasearch import catalog
 from metasearch.core.errors import UserError
 from metasearch.corpora import TokenizedCorpus, load
 from metasearch.corpora.cpython import BUILTINS
-from metasearch.meta.network import MetaNetwork, Recipe, Size, Structure, TextTask, shipped
+from metasearch.meta._hypernetwork import GATES
+from metasearch.meta.network import MetaNetwork, Recipe, Size, Structure, TextTask, beside, shipped
 from metasearch.models._language_model import LanguageModel
+from metasearch.store.archive import Store
+from metasearch.sweep.structures import ranked_structures
 from metasearch.training import checkpoint
 from metasearch.training.checkpoint import Packed
 from metasearch.training.evaluation import bits_per_byte, parameter_count, validation_loss
@@ -48,22 +51,34 @@ def learn_network(
     partial = out.with_name(f"{out.name}.partial")
     network = MetaNetwork.learn(network_tasks(sources), size, recipe, seed, note, partial)
     network.save(out)
-    partial.unlink(missing_ok=True)
+    for kept in (partial, beside(partial)):
+        kept.unlink(missing_ok=True)
     return {**network.card, "bytes": out.stat().st_size}
 
 
 def apply_network(
-    source: str, tokenizer: str, out: Path, width: int, asked: Mapping[str, Any], path: Path | None
+    source: str,
+    tokenizer: str,
+    out: Path,
+    width: int,
+    asked: Mapping[str, Any],
+    path: Path | None,
+    tokens: int | None = None,
+    store: Store | None = None,
 ) -> dict[str, Any]:
     """Writes ``model.safetensors`` and ``model.json`` into ``out``; what the latter says.
 
-    ``asked``: cell, depth and tied as far as they are not left to the network. ``path``: its file; None for the shipped one.
+    ``asked``: cell, depth and tied as far as they are not left open. What is open is as earlier trials recommend it for a training
+    of ``tokens`` (``ranked_structures``), or without these as the network's own weights do best. ``path``: the network's file;
+    None for the shipped one.
     """
     Structure(width=width, **asked)  # faults of what was asked come before the text is read
     network = shipped() if path is None else MetaNetwork.load(path)
     corpus = load(source, tokenizer, kinds=catalog.corpus_kinds())
     task = text_task(corpus)
-    structure = next(s for s, _ in network.structures(task, (width,)) if _agrees(s, asked))
+    by_weights = (structure for structure, _ in network.structures(task, (width,)))
+    by_trials = () if tokens is None else _recommended(corpus, tokens, store, width)
+    structure = next(one for one in (*by_trials, *by_weights) if _agrees(one, asked))
     config = config_of(structure)
     model, plain = _model(config, corpus), _model(config, corpus)
     take(model, network.weights(task, structure, vocabulary=vocabulary_of(corpus)))
@@ -100,6 +115,13 @@ def config_of(structure: Structure) -> dict[str, Any]:
     """The part of a config that makes a model of that structure; everything else is the plug-in's default."""
     own = {"model": structure.cell, "depth": structure.depth, "width": structure.width, "tied": structure.tied}
     return {**catalog.load("models", structure.cell).SPACE.default(), **own}
+
+
+def _recommended(corpus: TokenizedCorpus, tokens: int, store: Store | None, width: int) -> Iterator[Structure]:
+    """Those that the network has weights for, best first."""
+    for one in ranked_structures(corpus, tokens, store, (width,)):
+        if one.model in GATES:
+            yield Structure(one.model, one.depth, one.width, one.tied)
 
 
 def _agrees(structure: Structure, asked: Mapping[str, Any]) -> bool:

@@ -8,23 +8,20 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from metasearch import catalog
 from metasearch.core.budget import exhausted
 from metasearch.core.engine import Engine
 from metasearch.core.errors import UserError
 from metasearch.core.event import Opened
 from metasearch.core.history import History
 from metasearch.core.protocols import Log, RunnerFactory
-from metasearch.core.sweep import Budget, Resources, Sweep
-from metasearch.core.task import Task
-from metasearch.corpora import as_task, check_source, load
+from metasearch.core.sweep import Sweep
 from metasearch.store.archive import Store
 from metasearch.store.files import StoreUnavailable
 from metasearch.store.log import SegmentLog
-from metasearch.store.patience import PatientLog
+from metasearch.store.patience import PatientLog, patiently
 from metasearch.sweep import environment, learned
-from metasearch.sweep.file import AnySweep, OwnBudgetSection, OwnSweep, SweepFile
-from metasearch.sweep.own_space import own_space
+from metasearch.sweep.file import AnySweep
+from metasearch.sweep.resolving import OWN, amendable, resolve, settings_of
 
 AMENDABLE = ("budget", "resources", "trial.max_failures", "trial.silence", "trial.keep", "train")
 """Parts of a sweep file that may change between launch and resume; anything else would make its trials incomparable. Where a
@@ -33,12 +30,6 @@ training function lies may change, because files are moved and mended; what it l
 
 Train = Callable[..., Any]
 """``train(config, trial)``, or a class; see ``metasearch.training.own``."""
-
-OWN = "own"
-"""The kind of the task of somebody's own training."""
-
-MOST_OWN_REPORTS = 10
-"""One's own training reports as it likes. A scheduler that compares at even distances takes it for this many, or one per step."""
 
 KEEP_SECONDS = 5.0
 """How often the right to write is renewed while nothing is written."""
@@ -111,77 +102,6 @@ class Outcome:
         }
 
 
-def resolve(file: AnySweep) -> Sweep:
-    """The sweep a file asks for, its corpus loaded and described. Raises UserError with every fault that can be found."""
-    faults: list[str] = []
-    search = {name: spec for name, spec in file.search.model_dump().items() if spec is not None}
-    with _collecting(faults):
-        faults += learned.faults_of(search)
-    shared = {"name": file.name, "search": search, "seed": file.seed, **_amendable(file)}
-    return _own(file, faults, shared) if isinstance(file, OwnSweep) else _language_model(file, faults, shared)
-
-
-def _language_model(file: SweepFile, faults: list[str], shared: Mapping[str, Any]) -> Sweep:
-    kinds = catalog.corpus_kinds()
-    faults += [f"task: {fault}" for fault in check_source(file.task.corpus, file.task.tokenizer, kinds)]
-    space = None
-    with _collecting(faults):
-        from metasearch.sweep.compose import language_model_space
-
-        space = language_model_space(file.space, search_unlisted=file.unlisted == "search")
-    if faults or space is None:
-        raise UserError(f"The sweep {file.name} does not hold together:", faults)
-    task = as_task(load(file.task.corpus, file.task.tokenizer, kinds=kinds))
-    return Sweep(task=task, space=space, horizon=file.trial.tokens, reports=file.trial.reports, settings=_settings(file), **shared)
-
-
-def _own(file: OwnSweep, faults: list[str], shared: Mapping[str, Any]) -> Sweep:
-    """A sweep over one's own training, whose function must be there if the file names one."""
-    space = None
-    with _collecting(faults):
-        space = own_space(file.space)
-    if file.train is not None:
-        from metasearch.training.importing import load_callable
-
-        with _collecting(faults):
-            load_callable(file.train)
-    if faults or space is None:
-        raise UserError(f"The sweep {file.name} does not hold together:", faults)
-    asked = file.task
-    source = {"name": asked.name, "mode": asked.mode}
-    task = Task(asked.name, OWN, asked.metric, asked.unit, source, descriptor=asked.descriptor or {})
-    reports = min(file.trial.steps, MOST_OWN_REPORTS)
-    return Sweep(task=task, space=space, horizon=file.trial.steps, reports=reports, settings=_settings(file), **shared)
-
-
-def _settings(file: AnySweep) -> dict[str, Any]:
-    """What the backend needs to run the trials of ``file``."""
-    written = {"file": file.model_dump(mode="json")}
-    if isinstance(file, OwnSweep) and file.train is not None:
-        from metasearch.training.importing import absolute
-
-        return {**written, "train": absolute(file.train)}
-    return written
-
-
-def _amendable(file: AnySweep) -> dict[str, Any]:
-    limits, needs = file.budget, file.resources
-    steps = limits.steps if isinstance(limits, OwnBudgetSection) else limits.tokens
-    return {
-        "budget": Budget(limits.trials, steps, limits.wall, limits.cpu_hours, limits.gpu_hours),
-        "resources": Resources(needs.cpu, needs.gpu, needs.memory),
-        "max_failures": file.trial.max_failures,
-    }
-
-
-@contextmanager
-def _collecting(faults: list[str]) -> Iterator[None]:
-    try:
-        yield
-    except UserError as error:
-        faults += error.faults or [error.message]
-
-
 def launch(
     file: AnySweep,
     store: str | Store = "./store",
@@ -227,7 +147,7 @@ def already_there(store: Store, name: str) -> UserError:
 def launch_or_resume(file: AnySweep, store: str | Store = "./store", **how: Any) -> Outcome:
     """Launches the sweep, or goes on with it if the store has it already; keywords as for ``launch``."""
     store = store if isinstance(store, Store) else Store(store)
-    if file.name in store.sweeps():
+    if file.name in patiently(store.sweeps, (how.get("observer") or Quiet()).trouble):
         return resume(file.name, store, file=file, **how)
     return launch(file, store, **how)
 
@@ -280,7 +200,7 @@ def amended(before: Sweep, file: AnySweep | None, trials: str | None) -> Sweep:
                 "Launch it under another name, or undo these changes:",
                 listed,
             )
-        after = replace(before, settings={**before.settings, **_settings(file)}, **_amendable(file))
+        after = replace(before, settings={**before.settings, **settings_of(file)}, **amendable(file))
     if trials is not None:
         after = replace(after, budget=replace(after.budget, trials=_new_limit(after.budget.trials, trials)))
     return after
@@ -312,10 +232,10 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str
 
 @contextmanager
 def _writing(store: Store, name: str, observer: Observer) -> Iterator[SegmentLog]:
-    with store.open_log(name) as log:
+    with patiently(lambda: store.open_log(name), observer.trouble) as log:
         for message in log.set_aside:
             observer.trouble(message)
-        store.clear_stop(name)
+        patiently(lambda: store.clear_stop(name), observer.trouble)
         yield log
 
 
@@ -381,9 +301,9 @@ def _runners(sweep: Sweep, train: Train | None) -> RunnerFactory:
             raise UserError(
                 f"The sweep {sweep.name} trains language models on a corpus. For your own training: metasearch.OwnSweep(…)"
             )
-        from metasearch.training.runner import LanguageModelRunner
+        from metasearch.training.runner import CorpusRunner
 
-        return LanguageModelRunner
+        return CorpusRunner
     if own is None:
         raise UserError(
             f"The sweep {sweep.name} names no training function. Write train: FILE.py:NAME into its file, or give it in Python: "

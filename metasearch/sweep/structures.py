@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from metasearch.core.errors import UserError
 from metasearch.corpora import TokenizedCorpus
 from metasearch.meta import shipped
-from metasearch.meta.structures import Ranked, ranked
+from metasearch.meta.structures import WIDTHS, Ranked, ranked
 from metasearch.store.archive import Store
 from metasearch.sweep.compose import language_model_space
 from metasearch.sweep.learned import SELECTOR, foreseen
@@ -17,19 +17,19 @@ SEARCH = {"searcher": "meta", "scheduler": "meta"}
 
 
 def ranked_structures(
-    corpus: TokenizedCorpus, tokens: int, store: Store | None = None, section: Mapping[str, Any] | None = None
+    corpus: TokenizedCorpus, tokens: int, store: Store | None = None, widths: Sequence[int] = WIDTHS
 ) -> list[Ranked]:
     """Every structure for a training of so many ``tokens``, the most promising first.
 
-    ``store``: whose sweeps count besides the trials that come with metasearch. ``section``: narrows what may be chosen, like
-    ``space`` in a sweep file. Raises UserError if there are no trials to judge by, or for a section that does not hold together.
+    ``store``: whose sweeps count besides the trials that come with metasearch. ``widths``: those that are compared. Raises
+    UserError if there are no trials to judge by.
     """
     if tokens < 1:
         raise UserError(f"A training must have at least one token, found {tokens}.")
-    space = language_model_space(section or {}, search_unlisted=True)
+    space = language_model_space({}, search_unlisted=True)
     selector: Any = foreseen(SEARCH, store, kind=shipped.KIND).searcher
-    found = ranked(selector.theta, space, corpus.descriptor, tokens)
-    if not found:
+    found = ranked(selector.theta, space, corpus.descriptor, tokens, widths)
+    if not selector.theta.tasks:
         raise UserError(
             f"Structures are ranked by earlier trials, and the meta-{SELECTOR} knows none: run a sweep first, or unset "
             f"{shipped.VARIABLE}."

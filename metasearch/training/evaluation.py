@@ -51,9 +51,9 @@ def bits_per_byte(nats_per_token: float, tokens: int, text_bytes: int) -> float:
     return nats_per_token / math.log(2) * tokens / text_bytes
 
 
-def exploded(loss: float, vocab_size: int) -> bool:
-    """Is a loss (nats per token) not finite, or above 3 ln V + 1? A uniform guess has ln V; the nat makes room for tiny V."""
-    return not math.isfinite(loss) or loss > 3.0 * math.log(vocab_size) + 1.0
+def exploded(loss: float, guess: float) -> bool:
+    """Is a loss not finite, or above three times that of a uniform ``guess`` and 1? The nat makes room for easy guesses."""
+    return not math.isfinite(loss) or loss > 3.0 * guess + 1.0
 
 
 def parameter_count(model: nn.Module) -> int:

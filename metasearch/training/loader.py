@@ -9,14 +9,19 @@ from safetensors.torch import load_model
 
 from metasearch import catalog
 from metasearch.corpora import tokenizers
+from metasearch.models._assembled import assembled
 
 
 def load(folder: str | Path = Path(__file__).parent, device: str = "cpu") -> tuple[Any, Any]:
-    """``model(tokens_BT, state)`` gives logits (B, T, V) and the next state; ``model.initial_state(B)`` is the first one."""
+    """``model(tokens_BT, state)`` gives logits (B, T, V) and the next state; ``model.initial_state(B)`` is the first one.
+
+    A classifier gives ``model(tokens_BT, lengths_B)``, logits (B, C); a translator ``model.translate(memory, last, most)``.
+    """
     folder = Path(folder).resolve()
     if (folder / "plugins").is_dir():  # a model that does not come with metasearch
         os.environ["METASEARCH_PLUGINS"] = os.pathsep.join([str(folder / "plugins"), os.environ.get("METASEARCH_PLUGINS", "")])
     about = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    model = catalog.load("models", about["config"]["model"]).build(about["config"], about["vocab_size"])
+    plugin, size = catalog.load("models", about["config"]["model"]), about["vocab_size"]
+    model = assembled(about.get("kind", ""), lambda: plugin.build(about["config"], size), size, len(about.get("classes", ())))
     load_model(model, folder / "model.safetensors")
     return model.to(device).eval(), tokenizers.from_json(json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")))

@@ -1,10 +1,10 @@
-"""One trial: truncated backpropagation through time with carried state, resumable to the last bit.
+"""One trial of any objective, resumable to the last bit.
 
 A trial is a function of its config, corpus, budget and seed. What has happened so far is ``Standing`` (plain values) and tensors;
-the position in the text follows from the tokens trained on, and every random number from the seed and those tokens. On a CPU a
+the position in the texts follows from the tokens trained on, and every random number from the seed and those tokens. On a CPU a
 trial that is stopped and continued gives the same losses to the last bit, if the number of threads is the same.
 
-Shapes: B rows, T tokens per row, V vocabulary, N steps, S = 3 sums over steps (loss, gradient norm, clipped).
+Shapes: N steps, S = 3 sums over steps (loss, gradient norm, clipped).
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from metasearch.core.errors import UserError
 from metasearch.core.event import Directive
 from metasearch.core.protocols import Halted
 from metasearch.core.rng import derive_seed
-from metasearch.core.space import Int, Space
+from metasearch.corpora import ExampleCorpus
 from metasearch.models._language_model import LanguageModel
+from metasearch.models._text_model import TextModel
 from metasearch.training import checkpoint
 from metasearch.training._strategy import load_strategy
 from metasearch.training.checkpoint import Packed
 from metasearch.training.clipping._shared import HISTORY, Clipping, global_norm, gradients
-from metasearch.training.corpus import Stream, TokenizedCorpus, check_corpus
-from metasearch.training.evaluation import bits_per_byte, cross_entropy, exploded, parameter_count, validation_loss
+from metasearch.training.corpus import TokenizedCorpus
+from metasearch.training.evaluation import exploded, parameter_count
+from metasearch.training.objectives import objective_of, space_of
+from metasearch.training.objectives._shared import Score
 from metasearch.training.report import Report, Trace, TrialBudget
-
-SPACE = Space.of(batch_size=Int(8, 64, log=True, initial=16), context=Int(32, 128, log=True, initial=64))
-"""``batch_size``: rows read side by side. ``context``: tokens of a row per step, through which gradients flow."""
 
 STEPS_BETWEEN_CHECKS = 64
 """How often training looks whether the loss is still finite: often enough to save time, seldom enough not to cost any on a GPU."""
@@ -78,26 +78,25 @@ class Trainer:
     def __init__(
         self,
         config: Mapping[str, Value],
-        corpus: TokenizedCorpus,
+        corpus: TokenizedCorpus | ExampleCorpus,
         budget: TrialBudget,
         seed: int,
         device: torch.device,
         *,
         keep_lowest: bool = False,
     ) -> None:
-        check_corpus(corpus)
-        plugins = load_strategy(config, SPACE)
+        self._space = space_of(corpus.kind if isinstance(corpus, ExampleCorpus) else "")
+        plugins = load_strategy(config, self._space)
         self.config, self.corpus, self.budget, self.seed, self.device = dict(config), corpus, budget, seed, device
         self.standing, self.control = Standing(), Control()
-        self.model: LanguageModel = self._fresh_model()
+        self._objective = objective_of(corpus, config, seed, budget.valid_tokens, device)
+        self.model: TextModel = self._fresh_model()
         self._parameters = list(self.model.parameters())
         self._optimizer: Optimizer = plugins["optimizer"].build(config, self.model)
         self._built = checkpoint.built_groups(self._optimizer)
         self._schedule: Schedule = plugins["schedule"].build(config)
         self._clip: Clipping = plugins["clipping"].build(config, self.model)
-        self._context = int(config["context"])
-        self._stream = Stream(corpus.train, int(config["batch_size"]))
-        self._state = self.model.initial_state(self._stream.rows)
+        self._state = self._objective.initial_state(self.model)
         self._norms_N = torch.zeros(0, device=device)
         self._lowest = Packed("lowest", {}, {}) if keep_lowest else None
         self._halted = False
@@ -126,22 +125,22 @@ class Trainer:
         began = time.perf_counter()
         step = self.budget.step(len(self.standing.val_losses) + 1)
         with self._randomness():
-            self._train(step)
-        if self._halted:
+            cut_off = not self._train(step)
+        if cut_off:
             self.standing = replace(self.standing, seconds=self.standing.seconds + time.perf_counter() - began)
             raise Halted
-        valid, most_tokens = self.corpus.valid, self.budget.valid_tokens
-        loss = validation_loss(self.model, valid, context=self._context, most_tokens=most_tokens, device=self.device)
+        score = self._objective.evaluate(self.model)
+        loss = score.loss
         self.standing = replace(
             self.standing,
             val_losses=(*self.standing.val_losses, loss),
             seconds=self.standing.seconds + time.perf_counter() - began,
-            diverged=exploded(loss, self.corpus.vocab_size) or not math.isfinite(self.standing.trace.train_loss),
+            diverged=exploded(loss, self._objective.guess) or not math.isfinite(self.standing.trace.train_loss),
         )
         finite = [known for known in self.standing.val_losses if math.isfinite(known)]
         if self._lowest is not None and not self.standing.diverged and loss == min(finite):
             self._lowest = self._learned()
-        return self._report(step)
+        return self._report(step, score)
 
     def halt(self) -> None:
         """Ends a running ``advance`` after its current step, and every later one at once."""
@@ -214,18 +213,22 @@ class Trainer:
         facts = {"optimizer": checkpoint.optimizer_facts(self._optimizer, self._built), "trace": asdict(self.standing.trace)}
         return Packed("lowest", facts, {name: tensor.detach().clone() for name, tensor in tensors.items()})
 
-    def _fresh_model(self) -> LanguageModel:
+    def _fresh_model(self) -> TextModel:
         """The model as it is before the first step: of the seed alone."""
-        plugins = load_strategy(self.config, SPACE)
-        with self._randomness():
-            self._reseed("init", 0)
+        plugins = load_strategy(self.config, self._space)
+
+        def build() -> LanguageModel:
             model: LanguageModel = plugins["model"].build(self.config, self.corpus.vocab_size)
             plugins["init"].build(self.config)(model, self.corpus)
-        return model.to(self.device)
+            return model
+
+        with self._randomness():
+            self._reseed("init", 0)
+            return self._objective.model(build).to(self.device)
 
     def _restart(self) -> None:
         weights = _named("model", dict(self._fresh_model().named_parameters()))
-        trace = replace(NO_STEPS, train_loss=math.log(self.corpus.vocab_size))
+        trace = replace(NO_STEPS, train_loss=self._objective.guess)
         facts = {"optimizer": {"state": {}, "groups": [{} for _ in self._built]}, "trace": asdict(trace)}
         self._relearn(Packed("start", facts, weights))
 
@@ -234,7 +237,7 @@ class Trainer:
         self._put_weights(learned.under("model"))
         moments = {name: tensor.clone() for name, tensor in learned.under("optimizer").items()}
         checkpoint.restore_optimizer(self._optimizer, self._built, learned.facts["optimizer"], moments)
-        self._state = self.model.initial_state(self._stream.rows)
+        self._state = self._objective.initial_state(self.model)
         self._norms_N = self._norms_N[torch.isfinite(self._norms_N)]
         self.standing = replace(self.standing, diverged=False, trace=Trace(**learned.facts["trace"]))
 
@@ -244,8 +247,8 @@ class Trainer:
             for name, weight in weights.items():
                 own[name].copy_(weight)
 
-    def _train(self, until: int) -> None:
-        """Steps until at least ``until`` tokens have been trained on, the loss is no longer finite, or it is halted.
+    def _train(self, until: int) -> bool:
+        """Steps until at least ``until`` tokens have been trained on or the loss is no longer finite; False if halted before.
 
         Leaves the trace of the last report in place if a batch reached past this one.
         """
@@ -257,25 +260,24 @@ class Trainer:
             lr = self._set_rates()
             sums_S += self._step()
             steps += 1
-            self.standing = replace(self.standing, tokens=self.standing.tokens + self._stream.rows * self._context)
+            self.standing = replace(self.standing, tokens=self.standing.tokens + self._objective.tokens_per_step)
             if steps % STEPS_BETWEEN_CHECKS == 0 and not math.isfinite(sums_S[0].item()):
                 break
         if self._halted:  # switching back and forth would round the weights
-            self.standing = replace(self.standing, steps=steps, sums_S=tuple(sums_S.tolist()))
-            return
+            trace = replace(self.standing.trace, lr=lr)
+            self.standing = replace(self.standing, trace=trace, steps=steps, sums_S=tuple(sums_S.tolist()))
+            return False
         _switch(self._optimizer, "eval")
         if steps:
             train_loss, grad_norm, clip_fraction = (sums_S / steps).tolist()
             trace = Trace(train_loss, grad_norm, clip_fraction, lr)
             self.standing = replace(self.standing, trace=trace, steps=0, sums_S=Standing.sums_S)
+        return True
 
     def _step(self) -> Tensor:
         """One update. Loss (nats per token), gradient norm before clipping, 1 or 0 for clipped: (S,), still on the device."""
         self._reseed("step", self.standing.tokens)
-        inputs_BT, targets_BT = self._stream.read(self.standing.tokens // self._stream.rows, self._context)
-        logits_BTV, state = self.model(inputs_BT.to(self.device), self._state)
-        self._state = tuple(tensor.detach() for tensor in state)
-        loss = cross_entropy(logits_BTV, targets_BT.to(self.device))
+        loss, self._state = self._objective.loss(self.model, self.standing.tokens, self._state)
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = global_norm(gradients(self._parameters))
@@ -289,7 +291,7 @@ class Trainer:
 
         The schedule is read in the middle of the step, so that neither the first nor the last is lost to a factor of 0.
         """
-        middle = self.standing.tokens + self._stream.rows * self._context / 2
+        middle = self.standing.tokens + self._objective.tokens_per_step / 2
         progress = min(1.0, middle / self.budget.tokens)
         factor = self.control.lr_factor(self._schedule, progress, self.standing.val_losses)
         for group, built in zip(self._optimizer.param_groups, self._built, strict=True):
@@ -297,13 +299,13 @@ class Trainer:
             group["weight_decay"] = built["weight_decay"] * self.control.weight_decay_scale
         return float(self._built[0]["lr"] * factor)
 
-    def _report(self, step: int) -> Report:
-        standing, corpus = self.standing, self.corpus
+    def _report(self, step: int, score: Score) -> Report:
+        standing = self.standing
         return Report(
             step=step,
             tokens=standing.tokens,
             val_loss=standing.val_losses[-1],
-            val_bpb=bits_per_byte(standing.val_losses[-1], len(corpus.valid), corpus.valid_bytes),
+            scores=score.others,
             **asdict(standing.trace),
             seconds=standing.seconds,
             peak_memory=_peak_memory(self.device),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from metasearch.core.errors import UserError
@@ -49,7 +50,8 @@ class Report:
     """One point of a trial's curve.
 
     ``step``: tokens at which the report was due. ``tokens``: tokens trained on, less than a batch more (fewer if diverged).
-    ``val_loss``: nats per token. ``val_bpb``: bits per byte. ``seconds``: training and evaluation, all legs together.
+    ``val_loss``: nats per token, or per example of a class. ``scores``: what else was measured on the validation text, such as
+    ``val_bpb``, bits per byte. ``seconds``: training and evaluation, all legs together.
     ``peak_memory``: bytes, of the trial on a GPU, of the whole process so far on a CPU. ``diverged``: the trial is over, and its
     losses may be NaN or infinite. ``parameters``: how many the model has. The rest: see Trace.
     """
@@ -57,7 +59,7 @@ class Report:
     step: int
     tokens: int
     val_loss: float
-    val_bpb: float
+    scores: Mapping[str, float]
     train_loss: float
     grad_norm: float
     clip_fraction: float
@@ -66,3 +68,14 @@ class Report:
     peak_memory: int
     parameters: int
     diverged: bool
+
+    @property
+    def val_bpb(self) -> float:
+        """Of text that runs on."""
+        return self.scores["val_bpb"]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """All numbers by name, scores among the others."""
+        own = {name: value for name, value in vars(self).items() if name not in ("step", "scores", "seconds", "diverged")}
+        return {name: float(value) for name, value in {**own, **self.scores}.items()}

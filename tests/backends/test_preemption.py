@@ -26,13 +26,13 @@ from metasearch.core.protocols import Assignment
 from metasearch.core.sweep import Sweep
 from metasearch.store.archive import Store
 from metasearch.sweep.file import SweepFile
-from metasearch.sweep.run import resolve
-from metasearch.training.runner import LanguageModelRunner
+from metasearch.sweep.resolving import resolve
+from metasearch.training.runner import CorpusRunner
 
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("ray_cluster")]
 
 
-class Noted(LanguageModelRunner):
+class Noted(CorpusRunner):
     """Writes down the process of each leg, and the tokens at which it goes on."""
 
     def __init__(self, sweep: Sweep, assignment: Assignment) -> None:

@@ -57,11 +57,32 @@ def test_a_changed_descriptor_in_the_cache_is_not_believed(novel: Path, cache: P
 
 
 def test_processes_that_load_one_corpus_at_once_agree_and_leave_one_entry(novel: Path, cache: Path) -> None:
-    code = "import sys; from metasearch.corpora import load; print(load(sys.argv[1], {'name': 'bpe', 'vocab_size': 500}).digest)"
-    running = [subprocess.Popen([sys.executable, "-c", code, str(novel)], stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    digests = {process.communicate(timeout=120)[0] for process in running}
-    assert len(digests) == 1 and "" not in digests
+    told = [process.communicate(timeout=120)[0].split() for process in loading(novel, 3)]
+    assert len({digest for digest, _ in told}) == 1
     assert len(entries(cache)) == 1
+    assert sum(int(built) for _, built in told) == 1, "the others wait for the one that tokenizes"
+
+
+def test_a_builder_that_was_killed_does_not_keep_the_others_waiting(novel: Path, cache: Path) -> None:
+    (killed,) = loading(novel, 1, "lambda *_: (print(0, flush=True), time.sleep(60))")
+    assert killed.stdout is not None and killed.stdout.readline()
+    killed.kill()
+    killed.communicate()
+    ((told, _),) = [process.communicate(timeout=60) for process in loading(novel, 1)]
+    assert told.split()[1] == "1"
+
+
+def loading(
+    novel: Path, processes: int, build: str = "lambda *given: built.append(given) or build(*given)"
+) -> list[subprocess.Popen[str]]:
+    """Processes that load one corpus at once and print its digest, and how often they read and tokenized it themselves."""
+    code = (
+        "import sys, time; from metasearch.corpora import _corpus, load; built, build = [], _corpus._build;"
+        f"_corpus._build = {build};"
+        "print(load(sys.argv[1], {'name': 'bpe', 'vocab_size': 500}).digest, len(built))"
+    )
+    command = [sys.executable, "-c", code, str(novel)]
+    return [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
 
 
 def test_processes_that_find_one_damaged_entry_at_once_all_get_a_good_one(novel: Path, cache: Path) -> None:

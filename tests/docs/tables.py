@@ -9,7 +9,7 @@ from metasearch.core.domains import Boolean, Choice, Domain, Fixed, Float, Int
 from metasearch.core.space import Parameter, Space
 from metasearch.corpora import describe_sources
 from metasearch.corpora.tokenizers import TRAINED, VOCAB_SIZES
-from metasearch.training.loop import SPACE as TRAINING
+from metasearch.training.objectives.language_model import SPACE as TRAINING
 
 ALGORITHMS = {"SEARCHER": catalog.searchers, "SCHEDULER": catalog.schedulers}
 

@@ -22,7 +22,7 @@ from metasearch.sweep.simulation import replay
 from metasearch.testing.contract import SearcherContract
 from metasearch.testing.curves import bowl
 from metasearch.testing.spaces import CONDITIONAL
-from metasearch.training.runner import LanguageModelRunner
+from metasearch.training.runner import CorpusRunner
 from tests.docs.reading import executed, named_blocks, page, shown_plugins
 from tests.meta.archives import bowls
 from tests.store.test_past import facts_of
@@ -54,7 +54,7 @@ def test_the_shown_model_and_optimizer_learn_and_resume(text_file: Path, strateg
     sweep = tiny_sweep(text_file, strategy)
     leg = Assignment(TrialId(0), 0, sweep.space.default(), seed=1)
     assert strategy.items() <= leg.config.items()
-    whole, stopped, resumed = (LanguageModelRunner(sweep, leg) for _ in range(3))
+    whole, stopped, resumed = (CorpusRunner(sweep, leg) for _ in range(3))
     losses = [whole.advance().loss for _ in range(3)]
     assert losses[2] < losses[0] < 8.5, "it must learn, from about 8 bits per byte on"
     stopped.advance()

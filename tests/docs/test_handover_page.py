@@ -8,7 +8,7 @@ import pytest
 
 from metasearch.store.archive import Store
 from metasearch.sweep.file import SweepFile
-from metasearch.sweep.run import resolve
+from metasearch.sweep.resolving import resolve
 from tests.docs.reading import blocks, executed, page
 from tests.sweep.serial import run
 

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from metasearch.core.space import Space
 from metasearch.sweep.compose import language_model_space
 from metasearch.sweep.file import OwnSweep, Section, SweepFile, read
-from metasearch.sweep.run import resolve
+from metasearch.sweep.resolving import resolve
 from tests.docs import tables
 from tests.docs.reading import ROOT, blocks, page, rows, section
 

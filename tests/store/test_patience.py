@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from metasearch.core.errors import UserError
 from metasearch.core.event import Closed
-from metasearch.store import SegmentLog
+from metasearch.store import SegmentLog, Store, StoreUnavailable
 from metasearch.store.log import read_facts
-from metasearch.store.patience import PatientLog
+from metasearch.store.patience import PatientLog, patiently
 from metasearch.testing.faults import FailingFiles, MemoryFiles
 
 
@@ -50,3 +52,26 @@ def test_a_message_tells_what_is_wrong_and_when_it_is_tried_again() -> None:
     with SegmentLog(FailingFiles(MemoryFiles(), frozenset({0})), "it") as log:
         PatientLog(log, heard.append, lambda seconds: None).append([Closed(0.0, "")])
     assert heard[0].endswith("the store is out of order. The sweep waits and tries again in 1 s.")
+
+
+def test_a_driver_that_begins_while_its_store_is_away_waits_and_says_so() -> None:
+    heard: list[str] = []
+    files = FailingFiles(MemoryFiles(), frozenset({0, 1}))
+    patiently(lambda: files.write_atomic("a", b""), heard.append, wait=lambda seconds: None)
+    assert [message.rsplit(". ", 1)[-1] for message in heard] == [
+        "The sweep waits and tries again in 1 s.",
+        "The sweep waits and tries again in 2 s.",
+        "The store works again after 3 s; the sweep goes on.",
+    ]
+    with pytest.raises(UserError, match=r"It was tried for 61 s"):
+        patiently(away, heard.append, 60.0, lambda seconds: None)
+
+
+def away() -> str:
+    raise StoreUnavailable("The store is away.")
+
+
+def test_what_waiting_does_not_mend_is_said_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreUnavailable, match="Name a folder as the store"):
+        patiently(lambda: Store(str(tmp_path / "file")).open_log("it"), pytest.fail)

@@ -16,7 +16,7 @@ from metasearch.core.sweep import Sweep
 from metasearch.store.archive import Store
 from metasearch.store.checkpoints import Checkpoints
 from metasearch.sweep import environment
-from metasearch.training.runner import LanguageModelRunner
+from metasearch.training.runner import CorpusRunner
 
 
 def run(sweep: Sweep, store: Store, searcher: Searcher | None = None, scheduler: Scheduler | None = None) -> History:
@@ -34,7 +34,7 @@ def run(sweep: Sweep, store: Store, searcher: Searcher | None = None, scheduler:
 
 def _train(engine: Engine, trial: Trial, checkpoints: Checkpoints) -> None:
     assignment = Assignment(trial.number, trial.leg, trial.config, trial.seed, trial.parent, trial.start)
-    runner, slot, begun = LanguageModelRunner(engine.history.sweep, assignment), None, engine.history.time
+    runner, slot, begun = CorpusRunner(engine.history.sweep, assignment), None, engine.history.time
     if trial.parent is not None:
         inherited = checkpoints.newest(trial.parent, at_most=trial.start)
         assert inherited is not None

@@ -18,7 +18,8 @@ from metasearch.store.thetas import KeptTheta
 from metasearch.sweep import learned
 from metasearch.sweep.controlled import planned
 from metasearch.sweep.file import SweepFile
-from metasearch.sweep.run import launch, resolve, resume
+from metasearch.sweep.resolving import resolve
+from metasearch.sweep.run import launch, resume
 from metasearch.testing.crash import Crash
 from metasearch.testing.laws import LawCurves
 from tests.sweep.virtual import Backend, in_place_of_ray

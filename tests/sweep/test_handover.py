@@ -20,7 +20,7 @@ from metasearch.store.checkpoints import Checkpoints, envelope
 from metasearch.sweep.again import confirmation, reproduce, retraining
 from metasearch.sweep.file import SweepFile
 from metasearch.sweep.handover import export, generate
-from metasearch.sweep.run import resolve
+from metasearch.sweep.resolving import resolve
 from metasearch.testing.runners import CurveRunner
 from metasearch.training.evaluation import validation_loss
 from metasearch.training.runner import corpus_of

@@ -19,7 +19,8 @@ from metasearch.core.task import Task
 from metasearch.store import Store
 from metasearch.sweep import evaluation, learned
 from metasearch.sweep.file import SweepFile
-from metasearch.sweep.run import Outcome, launch, resolve, resume
+from metasearch.sweep.resolving import resolve
+from metasearch.sweep.run import Outcome, launch, resume
 from metasearch.testing.crash import Crash
 from metasearch.testing.curves import BowlCurves
 from tests.store.test_past import facts_of

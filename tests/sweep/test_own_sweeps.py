@@ -11,7 +11,8 @@ from metasearch.core.errors import UserError
 from metasearch.core.sweep import Sweep
 from metasearch.sweep.file import OwnSweep, SweepFile, read
 from metasearch.sweep.own_space import own_space
-from metasearch.sweep.run import launch, resolve
+from metasearch.sweep.resolving import resolve
+from metasearch.sweep.run import launch
 
 MINE: dict[str, Any] = {
     "name": "mine",

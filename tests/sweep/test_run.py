@@ -8,7 +8,8 @@ import pytest
 from metasearch.core.errors import UserError
 from metasearch.core.sweep import Sweep
 from metasearch.sweep.file import SweepFile
-from metasearch.sweep.run import differences, resolve
+from metasearch.sweep.resolving import resolve
+from metasearch.sweep.run import differences
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ import torch
 from metasearch.core.errors import UserError
 from metasearch.core.event import Directive
 from metasearch.core.protocols import Halted
+from metasearch.meta import network
 from metasearch.training import checkpoint
 from tests.training.trials import CORPUS, Corpus, finish, plugins, trainer
 
@@ -62,6 +63,14 @@ def test_two_trials_in_one_process_do_not_disturb_each_other():
         reports += [first.advance().val_loss]
         second.advance()
     assert reports == [report["val_loss"] for report in alone]
+
+
+@pytest.mark.parametrize("init", plugins("init"))
+def test_a_trial_is_the_same_whether_it_is_the_first_of_its_process_or_not(init):
+    wide = {"init": init, "width": 80, "dropout": 0.2, "tokens": 1024}  # wider than the meta-network's base: widening draws
+    network.shipped.cache_clear()
+    first, second = trainer(**wide).advance(), trainer(**wide).advance()
+    assert first.val_loss == second.val_loss
 
 
 def test_a_trial_leaves_the_generator_of_the_process_alone():
@@ -124,13 +133,14 @@ def test_a_checkpoint_of_another_trial_is_refused_with_every_difference():
     )
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "schedule_free_adamw"])
-def test_a_trial_halted_between_two_reports_continues_to_the_last_bit(optimizer):
+@pytest.mark.parametrize("steps", [2, 3], ids=["between two reports", "at the last step before one"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_halted_trial_continues_to_the_last_bit(optimizer, steps):
     arguments = {"optimizer": optimizer, "tokens": 3000, "dropout": 0.2}
     whole = finish(trainer(**arguments))
     halted = trainer(**arguments)
     first = halted.advance()
-    halt_after(halted, steps=2)
+    halt_after(halted, steps)
     with pytest.raises(Halted):
         halted.advance()
     assert halted.standing.tokens > first.tokens

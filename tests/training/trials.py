@@ -5,15 +5,15 @@ import ast
 import inspect
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib import import_module
 
 import numpy as np
 import torch
 
 from metasearch.core.config import STRATEGY
-from metasearch.training import loop
 from metasearch.training.loop import Trainer
+from metasearch.training.objectives import language_model
 from metasearch.training.report import TrialBudget
 
 ROOMS = {
@@ -41,7 +41,11 @@ def config_of(**changes):
     """A complete config of a small trial: the defaults of its plug-ins, then ``SMALL``, then ``changes``."""
     strategy = {**STRATEGY_OF_TESTS, **{part: changes[part] for part in ROOMS if part in changes}}
     defaults = [plugin(part, name).SPACE.default() for part, name in strategy.items()]
-    return {name: value for values in (loop.SPACE.default(), *defaults, SMALL, strategy, changes) for name, value in values.items()}
+    return {
+        name: value
+        for values in (language_model.SPACE.default(), *defaults, SMALL, strategy, changes)
+        for name, value in values.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -75,5 +79,7 @@ def finish(trial):
     """All reports that are left, without what depends on the clock and on the process."""
     reports = []
     while not trial.done:
-        reports.append({k: v for k, v in asdict(trial.advance()).items() if k not in ("seconds", "peak_memory")})
+        report = trial.advance()
+        numbers = {"step": report.step, "diverged": report.diverged, **report.metrics}
+        reports.append({name: number for name, number in numbers.items() if name != "peak_memory"})
     return reports

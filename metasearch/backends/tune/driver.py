@@ -9,17 +9,21 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 from metasearch.backends.tune._ray import TuneTrial, ray, tune
 from metasearch.backends.tune.cluster import slot_counter
-from metasearch.backends.tune.faces import Desk, SchedulerFace, SearcherFace
+from metasearch.backends.tune.faces import GPU_SHARE, Desk, Packing, SchedulerFace, SearcherFace
 from metasearch.backends.tune.scratch import scratch_folder
 from metasearch.backends.tune.worker import TrialActor
 from metasearch.core.engine import Engine
+from metasearch.core.event import Failed, Reported
 from metasearch.core.history import History
+from metasearch.core.placement import SHARES, Peaks
 from metasearch.core.protocols import RunnerFactory
+from metasearch.core.sweep import Resources
 from metasearch.store.archive import Store
 from metasearch.store.checkpoints import Checkpoints, Shelf
 
@@ -115,7 +119,9 @@ def run(
     trial counts as hanging. ``keep``: of how many ended trials the checkpoints stay, the best ones; of all if None.
     Raises UserError if the cluster cannot hold a single trial, and whatever the algorithms raise.
     """
-    slots = slot_counter(engine.history.sweep.resources, concurrency)
+    needs = engine.history.sweep.resources
+    packing = _packing(engine) if needs.gpu_memory is not None else None
+    slots = slot_counter(needs if packing is None else replace(needs, gpu=SHARES[0]), concurrency)
     checkpoints = Checkpoints(Store(store_url), engine.history.sweep.name)
     for trial in engine.history.interrupted.values():
         if trial.parent is not None and not trial.steps:
@@ -123,7 +129,7 @@ def run(
     shelf = Shelf(checkpoints, engine.history, keep)
     with _environment(_QUIET), _silence(), _interrupts() as interrupted:
         while True:
-            desk = Desk(engine, slots, checkpoints.inherit, shelf.take, most_legs=LEGS_PER_TUNER)
+            desk = Desk(engine, slots, checkpoints.inherit, shelf.take, packing=packing, most_legs=LEGS_PER_TUNER)
             _fit(desk, store_url, make_runner, _Interruptible(observer, interrupted), silence_limit)
             if desk.error is not None:
                 raise desk.error
@@ -138,10 +144,9 @@ def run(
 def _fit(desk: Desk, store_url: str, make_runner: RunnerFactory, observer: Observer, silence_limit: float | None) -> None:
     sweep = desk.engine.history.sweep
     trainable = tune.with_parameters(TrialActor, record=sweep.record(), store_url=store_url, make_runner=make_runner)
-    needs = {"cpu": sweep.resources.cpu, "gpu": sweep.resources.gpu, "memory": sweep.resources.memory}
     with scratch_folder() as folder:
         tune.Tuner(
-            tune.with_resources(trainable, {name: amount for name, amount in needs.items() if amount}),
+            tune.with_resources(trainable, partial(_needs, sweep.resources)),
             tune_config=tune.TuneConfig(
                 search_alg=SearcherFace(desk),
                 scheduler=SchedulerFace(desk),
@@ -159,6 +164,22 @@ def _fit(desk: Desk, store_url: str, make_runner: RunnerFactory, observer: Obser
                 callbacks=[Pulse(desk, observer, silence_limit)],
             ),
         ).fit()
+
+
+def _packing(engine: Engine) -> Packing:
+    """With what the log knows of memory already."""
+    peaks = Peaks()
+    for fact in engine.log.read():
+        if isinstance(fact, Reported | Failed):
+            peaks.update(engine.history[fact.trial].config, fact)
+    return Packing(peaks, slot_counter(Resources(cpu=0.0, gpu=1.0), None))
+
+
+def _needs(resources: Resources, leg: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+    """What Ray reserves for a leg."""
+    share = leg.get(GPU_SHARE)
+    needs = {"CPU": resources.cpu, "GPU": resources.gpu if share is None else share, "memory": resources.memory}
+    return tune.PlacementGroupFactory([{name: float(amount) for name, amount in needs.items() if amount}])
 
 
 @dataclass

@@ -13,9 +13,22 @@ from typing import Any
 from metasearch.backends.tune._ray import TrialScheduler, TuneSearcher, TuneTrial
 from metasearch.core.engine import Engine
 from metasearch.core.errors import UserError
-from metasearch.core.event import Action, Failed, Reported, TrialId
+from metasearch.core.event import Action, Failed, Reported, TrialId, Verdict
 from metasearch.core.history import PREEMPTED, Trial
+from metasearch.core.placement import WHOLE, Peaks
 from metasearch.core.protocols import Assignment
+
+GPU_SHARE = "gpu_share"
+"""Beside an assignment: the share of a GPU that its leg gets, None for that of the sweep."""
+
+
+@dataclass
+class Packing:
+    """Trials share GPUs by their memory. ``gpus``: how many the cluster has now. ``shares``: of each leg, by its Tune trial."""
+
+    peaks: Peaks
+    gpus: Callable[[], float]
+    shares: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -34,6 +47,7 @@ class Desk:
     live: dict[str, float] = field(default_factory=dict)
     killed: dict[str, str] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
+    packing: Packing | None = None
     most_legs: float = math.inf
     stop_reason: str | None = None
     error: BaseException | None = None
@@ -43,13 +57,28 @@ class Desk:
         """Time to hand over: nothing new starts, and running legs end at their next report."""
         return len(self.legs) >= self.most_legs
 
+    @property
+    def full(self) -> bool:
+        """Would a decision made now be made too early? Of the next trial's share nothing is known but what others have."""
+        if len(self.live) >= self.slots() or self.packing is None:
+            return len(self.live) >= self.slots()
+        busy = [self.packing.shares[tune_id] for tune_id in self.live]
+        return sum(busy) + min(busy, default=WHOLE) > self.packing.gpus() + 1e-9
+
     def begin(self, tune_id: str, trial: Trial) -> None:
         self.legs[tune_id] = (trial.number, trial.leg)
         self.live[tune_id] = time.time()
+        if self.packing is not None:
+            self.packing.shares[tune_id] = self.packing.peaks.share(trial)
 
     def fail(self, fact: Failed) -> None:
-        self.engine.tell(fact)
+        self.tell(fact)
         self.let_go(fact.trial)
+
+    def tell(self, fact: Reported | Failed) -> Verdict:
+        if self.packing is not None:
+            self.packing.peaks.update(self.engine.history[fact.trial].config, fact)
+        return self.engine.tell(fact)
 
     def let_go(self, number: TrialId) -> None:
         trial = self.engine.history[number]
@@ -82,7 +111,7 @@ class SearcherFace(TuneSearcher):  # type: ignore[misc]
         desk = self.desk
         if desk.stop_reason is not None or desk.draining:
             return TuneSearcher.FINISHED
-        if len(desk.live) >= desk.slots():
+        if desk.full:
             return None
         trial = desk.engine.ask(time.time())
         if trial is None:
@@ -95,7 +124,9 @@ class SearcherFace(TuneSearcher):  # type: ignore[misc]
             self.desk.inherit(trial)
         self.desk.begin(tune_id, trial)
         leg = Assignment(trial.number, trial.leg, trial.config, trial.seed, trial.parent, trial.start)
-        return {**{name: getattr(leg, name) for name in Assignment.__slots__}, "config": dict(leg.config)}
+        plain = {name: getattr(leg, name) for name in Assignment.__slots__}
+        share = None if self.desk.packing is None else self.desk.packing.shares[tune_id]
+        return {**plain, "config": dict(leg.config), GPU_SHARE: share}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         self.desk.live.pop(trial_id, None)
@@ -130,7 +161,7 @@ class SchedulerFace(TrialScheduler):  # type: ignore[misc]
         if "error" in result:
             desk.fail(Failed(now, number, leg, result["error"], result["detail"]))
             return str(TrialScheduler.STOP)
-        verdict = desk.engine.tell(Reported(now, number, leg, **_unpacked(result)))
+        verdict = desk.tell(Reported(now, number, leg, **_unpacked(result)))
         if verdict.action is Action.STOP:
             desk.let_go(number)
             return str(TrialScheduler.STOP)

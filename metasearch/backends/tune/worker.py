@@ -44,6 +44,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         self.checkpoints = Checkpoints(Store(store_url), self.sweep.name)
         self.make_runner = make_runner
         self.runner: Runner | None = None
+        self.unsaved: dict[str, Any] | None = None
         self.preempted = self.training = False
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._hear)
@@ -58,8 +59,8 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
 
     def _assign(self, config: dict[str, Any]) -> None:
         self._close()
-        self.assignment = Assignment(**{**config, "config": Config(config["config"])})
-        self.unsaved: dict[str, Any] | None = None
+        named = {name: config[name] for name in Assignment.__slots__}
+        self.assignment = Assignment(**{**named, "config": Config(config["config"])})
         self.newest_slot: str | None = None
         self.newest_report: dict[str, Any] = {}
         self.save_seconds = 0.0
@@ -89,11 +90,14 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
                 self.keep()  # the driver may answer too late
 
     def _close(self) -> None:
+        self.unsaved = None
         if self.runner is not None:
             self.runner.close()
         self.runner = None
 
     def obey(self, directive: dict[str, Any]) -> None:
+        """From here on the trial is no longer as it was at its last report: a checkpoint of it would hear the directive twice."""
+        self.unsaved = None
         if self.runner is not None:
             self.runner.obey(Directive(**directive))
 

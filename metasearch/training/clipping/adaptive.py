@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from metasearch.core.config import Value
 from metasearch.core.space import Float, Space
-from metasearch.models._language_model import LanguageModel
+from metasearch.models._text_model import TextModel
 from metasearch.training.clipping._shared import Clipping
 
 SPACE = Space.of(clip_ratio=Float(1e-3, 1.0, log=True, initial=0.05))
@@ -22,7 +22,7 @@ SMALLEST_WEIGHT_NORM = 1e-3
 """The paper's ε: keeps units that start at zero from never moving."""
 
 
-def build(config: Mapping[str, Value], model: LanguageModel) -> Clipping:
+def build(config: Mapping[str, Value], model: TextModel) -> Clipping:
     """The head is left alone, as in the paper, and with it an embedding that is tied to it."""
     head = {id(p) for p in model.head.parameters()}
     return ClipUnits([p for p in model.parameters() if id(p) not in head], float(config["clip_ratio"]))

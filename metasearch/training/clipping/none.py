@@ -8,13 +8,13 @@ from torch import Tensor
 
 from metasearch.core.config import Value
 from metasearch.core.space import Space
-from metasearch.models._language_model import LanguageModel
+from metasearch.models._text_model import TextModel
 from metasearch.training.clipping._shared import Clipping
 
 SPACE = Space.of()
 
 
-def build(config: Mapping[str, Value], model: LanguageModel) -> Clipping:
+def build(config: Mapping[str, Value], model: TextModel) -> Clipping:
     return leave
 
 

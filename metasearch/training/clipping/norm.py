@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from metasearch.core.config import Value
 from metasearch.core.space import Float, Space
-from metasearch.models._language_model import LanguageModel
+from metasearch.models._text_model import TextModel
 from metasearch.training.clipping._shared import Clipping, gradients, shrink_to
 
 SPACE = Space.of(clip_norm=Float(0.05, 10.0, log=True, initial=1.0))
 
 
-def build(config: Mapping[str, Value], model: LanguageModel) -> Clipping:
+def build(config: Mapping[str, Value], model: TextModel) -> Clipping:
     return ClipNorm(list(model.parameters()), float(config["clip_norm"]))
 
 

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from metasearch.core.config import Value
 from metasearch.core.space import Float, Space
-from metasearch.models._language_model import LanguageModel
+from metasearch.models._text_model import TextModel
 from metasearch.training.clipping._shared import Clipping, gradients, shrink_to
 
 SPACE = Space.of(clip_percentile=Float(1.0, 100.0, initial=25.0))
 
 
-def build(config: Mapping[str, Value], model: LanguageModel) -> Clipping:
+def build(config: Mapping[str, Value], model: TextModel) -> Clipping:
     return ClipPercentile(list(model.parameters()), float(config["clip_percentile"]))
 
 

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from metasearch.core.config import Value
 from metasearch.core.space import Float, Space
-from metasearch.models._language_model import LanguageModel
+from metasearch.models._text_model import TextModel
 from metasearch.training.clipping._shared import Clipping, gradients
 
 SPACE = Space.of(clip_value=Float(1e-4, 1.0, log=True, initial=0.05))
 
 
-def build(config: Mapping[str, Value], model: LanguageModel) -> Clipping:
+def build(config: Mapping[str, Value], model: TextModel) -> Clipping:
     return ClipValue(list(model.parameters()), float(config["clip_value"]))
 
 

@@ -16,12 +16,12 @@ from metasearch.core.space import Space
 from metasearch.models._language_model import LanguageModel
 from metasearch.training.corpus import Stream, TokenizedCorpus
 from metasearch.training.evaluation import cross_entropy, validation_loss
-from metasearch.training.inits import default, meta, nearest, pooled, unigram
+from metasearch.training.inits import default, meta, nearest, pooled, reptile, unigram
 from metasearch.training.inits._shared import Initialisation, structure_of, take
 
 SPACE = Space.of()
 
-PLAIN, LEARNED = (default, unigram), (pooled, nearest, meta)
+PLAIN, LEARNED = (default, unigram), (pooled, nearest, reptile, meta)
 FINALISTS, STEPS = 3, 20
 ROWS, LENGTH, RATE = 8, 64, 3e-3
 MEASURED_TOKENS = 2048

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from metasearch.core.space import Float
-from metasearch.models._language_model import LanguageModel
+from metasearch.models._text_model import TextModel
 
 BETA1 = Float(0.5, 0.98, complement=True, initial=0.9)
 BETA2 = Float(0.9, 0.9999, complement=True, initial=0.99)
@@ -20,7 +20,7 @@ L2_PENALTY = Float(1e-8, 1e-2, log=True, initial=1e-6)
 """``weight_decay`` of the optimizers that add it to the gradient."""
 
 
-def decay_groups(model: LanguageModel, weight_decay: float) -> list[dict[str, Any]]:
+def decay_groups(model: TextModel, weight_decay: float) -> list[dict[str, Any]]:
     """Two parameter groups: matrices decay; vectors and the embedding do not.
 
     Decay shrinks the rows of rare tokens, which get next to no gradient to hold against it.
@@ -30,5 +30,5 @@ def decay_groups(model: LanguageModel, weight_decay: float) -> list[dict[str, An
     return [{"params": decaying, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def decays(model: LanguageModel, parameter: nn.Parameter) -> bool:
+def decays(model: TextModel, parameter: nn.Parameter) -> bool:
     return parameter.ndim >= 2 and parameter is not model.embedding.weight

@@ -14,7 +14,7 @@ from torch.optim import AdamW
 
 from metasearch.core.config import Value
 from metasearch.core.space import Float, Space
-from metasearch.models._language_model import LanguageModel
+from metasearch.models._text_model import TextModel
 from metasearch.training.optimizers._shared import BETA1, BETA2, WEIGHT_DECAY, decay_groups
 
 SPACE = Space.of(
@@ -26,7 +26,7 @@ SPACE = Space.of(
 )
 
 
-def build(config: Mapping[str, Value], model: LanguageModel) -> HypergradientAdamW:
+def build(config: Mapping[str, Value], model: TextModel) -> HypergradientAdamW:
     groups = decay_groups(model, float(config["weight_decay"]))
     betas = (float(config["beta1"]), float(config["beta2"]))
     return HypergradientAdamW(groups, float(config["lr"]), betas, float(config["hyper_rate"]))

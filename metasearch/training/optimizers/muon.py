@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from metasearch.core.config import Value
 from metasearch.core.space import Float, Space
-from metasearch.models._language_model import LanguageModel
+from metasearch.models._text_model import TextModel
 from metasearch.training.optimizers._shared import MOMENTUM, WEIGHT_DECAY
 
 SPACE = Space.of(
@@ -32,7 +32,7 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic iteration; they trade exactness (singular values end in about [0.7, 1.2]) for speed."""
 
 
-def build(config: Mapping[str, Value], model: LanguageModel) -> Muon:
+def build(config: Mapping[str, Value], model: TextModel) -> Muon:
     lr, momentum, decay = float(config["lr"]), float(config["momentum"]), float(config["weight_decay"])
     hidden = [p for p in model.body.parameters() if p.ndim == 2]
     hidden_ids = {id(p) for p in hidden}

@@ -8,13 +8,13 @@ from torch.optim import NAdam
 
 from metasearch.core.config import Value
 from metasearch.core.space import Float, Space
-from metasearch.models._language_model import LanguageModel
+from metasearch.models._text_model import TextModel
 from metasearch.training.optimizers._shared import BETA1, BETA2, WEIGHT_DECAY, decay_groups
 
 SPACE = Space.of(lr=Float(1e-4, 3e-2, log=True, initial=3e-3), beta1=BETA1, beta2=BETA2, weight_decay=WEIGHT_DECAY)
 
 
-def build(config: Mapping[str, Value], model: LanguageModel) -> NAdam:
+def build(config: Mapping[str, Value], model: TextModel) -> NAdam:
     return NAdam(
         decay_groups(model, float(config["weight_decay"])),
         lr=float(config["lr"]),

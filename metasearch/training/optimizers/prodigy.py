@@ -10,14 +10,14 @@ from torch.optim import Optimizer
 
 from metasearch.core.config import Value
 from metasearch.core.space import Float, Space
-from metasearch.models._language_model import LanguageModel
+from metasearch.models._text_model import TextModel
 from metasearch.training.optimizers._shared import BETA1, BETA2, WEIGHT_DECAY, decay_groups
 
 SPACE = Space.of(lr=Float(0.1, 10.0, log=True, initial=1.0), beta1=BETA1, beta2=BETA2, weight_decay=WEIGHT_DECAY)
 """``lr`` multiplies the estimated step size; the authors recommend 1."""
 
 
-def build(config: Mapping[str, Value], model: LanguageModel) -> Optimizer:
+def build(config: Mapping[str, Value], model: TextModel) -> Optimizer:
     optimizer = Prodigy(
         decay_groups(model, float(config["weight_decay"])),
         lr=float(config["lr"]),

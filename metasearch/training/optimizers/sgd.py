@@ -8,7 +8,7 @@ from torch.optim import SGD
 
 from metasearch.core.config import Value
 from metasearch.core.space import Boolean, Float, Space
-from metasearch.models._language_model import LanguageModel
+from metasearch.models._text_model import TextModel
 from metasearch.training.optimizers._shared import L2_PENALTY, MOMENTUM, decay_groups
 
 SPACE = Space.of(
@@ -16,7 +16,7 @@ SPACE = Space.of(
 )
 
 
-def build(config: Mapping[str, Value], model: LanguageModel) -> SGD:
+def build(config: Mapping[str, Value], model: TextModel) -> SGD:
     momentum = float(config["momentum"])
     return SGD(
         decay_groups(model, float(config["weight_decay"])),
