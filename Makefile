@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STORE ?= ./store
 
-.PHONY: quickstart test check clean
+.PHONY: quickstart test check docs clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/metasearch launch experiments/quickstart.yaml --store $(STORE) --or-resume
@@ -17,6 +17,10 @@ check: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m mkdocs build --strict
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -52,7 +52,7 @@ def plan_lines(sweep: Sweep, planned: Mapping[str, Any]) -> list[str]:
     budget = [f"{value:g} {name}" for name, value in vars(limits).items() if value is not None]
     return [
         f"sweep      {sweep.name} (seed {sweep.seed})",
-        f"task       {task.name}, minimise {task.metric}  [{task.id}]",
+        f"task       {task.name}, {task.aim}  [{task.id}]",
         *([f"described  {', '.join(f'{name} {value:g}' for name, value in list(descriptor.items())[:8])} …"] if descriptor else []),
         f"search     {' + '.join(_spec(spec) for spec in sweep.search.values())}",
         *([] if planned["reuse"] is None else [f"reuse      {extent_of_reuse(planned['reuse'])}"]),

@@ -38,3 +38,8 @@ class Task:
     def sign(self) -> float:
         """Stored losses are minimised: -1 if higher values of the metric are better, and losses carry the other sign."""
         return -1.0 if self.source.get("mode") == "max" else 1.0
+
+    @property
+    def aim(self) -> str:
+        """In words, as the user sees the metric: what a better trial does to it."""
+        return f"{'minimise' if self.sign > 0 else 'maximise'} {self.metric}"

@@ -101,7 +101,7 @@ def _summary(history: History) -> str:
     sweep, best = history.sweep, history.best
     states = Counter(trial.state.value for trial in history)
     rows = {
-        "task": f"{sweep.task.name}, minimise {sweep.task.metric}",
+        "task": f"{sweep.task.name}, {sweep.task.aim}",
         "search": f"{_named(sweep.search.get('searcher'))} + {_named(sweep.search.get('scheduler'))}, seed {sweep.seed}",
         "trials": f"{len(history)}: " + ", ".join(f"{count} {state}" for state, count in states.items()),
         "ended": history.closed or "not yet",

@@ -78,6 +78,12 @@ class Told:
         """Whether this leg is over."""
         return self.action != Action.CONTINUE.value
 
+    @property
+    def lr_scale(self) -> float:
+        """Multiply the learning rate that is in force by this."""
+        scale = self.directive.lr_scale if self.directive is not None else None
+        return 1.0 if scale is None else scale
+
 
 class AskTell:
     """One sweep, new or not, to be asked and told until it is closed; meanwhile no other process can write it.

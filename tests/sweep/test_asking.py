@@ -8,6 +8,7 @@ import pytest
 
 from metasearch.core.audit import audit
 from metasearch.core.errors import UserError
+from metasearch.core.event import Directive
 from metasearch.core.history import State
 from metasearch.store.archive import Store
 from metasearch.sweep import asking
@@ -152,3 +153,8 @@ def test_another_question_of_the_same_name_is_refused(store: Store) -> None:
     AskTell(sweep(), store).close()
     with pytest.raises(UserError, match=r"space.x.float: launched with \[0, 1\], now \[0, 2\]"):
         AskTell(sweep(space={"x": {"float": [0, 2]}}), store)
+
+
+@pytest.mark.parametrize(("directive", "scale"), [(None, 1.0), (Directive(), 1.0), (Directive(lr_scale=0.5), 0.5)])
+def test_an_answer_says_by_what_to_multiply_the_learning_rate(directive: Directive | None, scale: float) -> None:
+    assert asking.Told("continue", directive=directive).lr_scale == scale
