@@ -21,10 +21,10 @@ def _as_users_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_shipped_task_can_be_learned_from_and_says_nothing_of_initial_weights() -> None:
     archive = shipped.trials_of("language_model")
-    assert len(archive) >= 4
+    assert len({task.id for task in archive}) >= 4 and len({task.horizon for task in archive}) >= 3
     for task in archive:
         assert task.descriptor and "init" not in task.names
-        assert sum(math.isfinite(trial.lowest) for trial in task.trials) >= 20
+        assert sum(math.isfinite(trial.lowest) for trial in task.trials) >= 8
         assert all("init" not in trial.config and "init" not in trial.code for trial in task.trials)
 
 
