@@ -191,11 +191,11 @@ def outcome_lines(outcome: Outcome, name: str, store: str) -> list[str]:
     if best is None:
         return [*lines, "No trial reported a finite loss.", *(f"failed: {error}" for error in recent_errors(history)[:5])]
     losses = [trial.best_loss for trial in history if math.isfinite(trial.best_loss)]
-    metric = history.sweep.task.metric
+    task = history.sweep.task
     return [
         *lines,
-        f"winner: trial {best.number} with {metric} {history.best_loss:.4f}",
-        f"  the median of {len(losses)} trials is {statistics.median(losses):.4f}",
+        f"winner: trial {best.number} with {task.metric} {task.value(history.best_loss):.4f}",
+        f"  the median of {len(losses)} trials is {task.value(statistics.median(losses)):.4f}",
         *([f"  {best.config.strategy}"] if best.config.strategy else []),
         *(f"  {key}: {value}" for key, value in best.config.items()),
         f"See it: metasearch show {name}/{best.number} --store {store}",

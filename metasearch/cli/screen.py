@@ -59,8 +59,8 @@ def best_line(history: History) -> str:
     best = history.best
     if best is None:
         return "best: none yet"
-    metric = history.sweep.task.metric
-    return f"best: {metric} {history.best_loss:.4f}  trial {best.number}  {best.config.strategy}"
+    task = history.sweep.task
+    return f"best: {task.metric} {task.value(history.best_loss):.4f}  trial {best.number}  {best.config.strategy}"
 
 
 class Lines:
@@ -144,10 +144,12 @@ def render(history: History, busy: int, slots: int, message: str = "") -> Group:
 
 def running_table(history: History, most: int = 12) -> Table:
     table = Table(box=None, header_style="dim")
-    for column in ("trial", "strategy", "progress", history.sweep.task.metric, "best"):
+    task = history.sweep.task
+    for column in ("trial", "strategy", "progress", task.metric, "best"):
         table.add_column(column)
     for trial in list(history.running.values())[:most]:
-        table.add_row(str(trial.number), trial.config.strategy, progress(history, trial), loss(trial.loss), loss(trial.best_loss))
+        measured = (loss(task.value(value)) for value in (trial.loss, trial.best_loss))
+        table.add_row(str(trial.number), trial.config.strategy, progress(history, trial), *measured)
     return table
 
 

@@ -39,6 +39,10 @@ class Task:
         """Stored losses are minimised: -1 if higher values of the metric are better, and losses carry the other sign."""
         return -1.0 if self.source.get("mode") == "max" else 1.0
 
+    def value(self, loss: float) -> float:
+        """The metric as the user sees it: that of a stored loss."""
+        return self.sign * loss
+
     @property
     def aim(self) -> str:
         """In words, as the user sees the metric: what a better trial does to it."""

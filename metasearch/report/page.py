@@ -109,7 +109,8 @@ def _summary(history: History) -> str:
     }
     if best is None:
         return _pairs({**rows, "winner": "none: no trial has a finite loss"})
-    rows["winner"] = f"trial {best.number} with {sweep.task.metric} {history.best_loss:.5f}: {best.config.strategy}"
+    reached = f"{sweep.task.metric} {sweep.task.value(history.best_loss):.5f}"
+    rows["winner"] = f"trial {best.number} with {reached}: {best.config.strategy}"
     return _pairs(rows) + _table(["parameter of the winner", "value"], [[name, value] for name, value in best.config.items()])
 
 
