@@ -11,7 +11,6 @@ interrupted study goes on.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from kept_rows import Row, keep, rows
+from kept_rows import Row, keep, rows, run
 
 from metasearch import catalog
 from metasearch.core.config import Config
@@ -118,15 +117,5 @@ def table(found: list[Row]) -> Iterator[str]:
             yield f"| {teller} | {len(told)} | {right:.0%} | {error:.0%} |"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="The worth of a decay, foretold and measured.")
-    parser.add_argument("--out", type=Path, default=Path("decays.jsonl"))
-    parser.add_argument("--tokens", type=int, default=120_000, help="of a training")
-    asked = parser.parse_args()
-    torch.set_num_threads(1)
-    study(asked.out, asked.tokens)
-    print("\n".join(table(rows(asked.out))))
-
-
 if __name__ == "__main__":
-    main()
+    run("The worth of a decay, foretold and measured.", "decays", 120_000, study, table)

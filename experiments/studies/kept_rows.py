@@ -1,10 +1,14 @@
-"""Results of a study, one line of JSON for each, so that an interrupted study goes on."""
+"""A study over trainings: its results, one line of JSON for each, so that it goes on where it was interrupted, and its table."""
 
 from __future__ import annotations
 
+import argparse
 import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+import torch
 
 Row = dict[str, Any]
 
@@ -19,3 +23,16 @@ def keep(row: Row, path: Path) -> None:
     print(line, flush=True)
     with path.open("a") as file:
         file.write(f"{line}\n")
+
+
+def run(
+    description: str, name: str, tokens: int, study: Callable[[Path, int], None], table: Callable[[list[Row]], Iterable[str]]
+) -> None:
+    """The command line: ``study`` with a file and a length of training, then ``table`` of all rows. One thread."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--out", type=Path, default=Path(f"{name}.jsonl"))
+    parser.add_argument("--tokens", type=int, default=tokens, help="of a training")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    study(asked.out, asked.tokens)
+    print("\n".join(table(rows(asked.out))))

@@ -10,7 +10,6 @@ Validation loss in nats per token. One thread; results are kept in a file, so th
 
 from __future__ import annotations
 
-import argparse
 import math
 import statistics
 from collections.abc import Iterator, Mapping
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from kept_rows import Row, keep, rows
+from kept_rows import Row, keep, rows, run
 
 from metasearch import catalog
 from metasearch.core.rng import derive
@@ -92,15 +91,5 @@ def table(found: list[Row]) -> Iterator[str]:
         yield "| median | | " + " | ".join(f"{statistics.median(column):+.1f} %" for column in zip(*columns, strict=True)) + " |"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Recommended structures against random ones.")
-    parser.add_argument("--out", type=Path, default=Path("structures.jsonl"))
-    parser.add_argument("--tokens", type=int, default=100_000, help="of a training")
-    asked = parser.parse_args()
-    torch.set_num_threads(1)
-    study(asked.out, asked.tokens)
-    print("\n".join(table(rows(asked.out))))
-
-
 if __name__ == "__main__":
-    main()
+    run("Recommended structures against random ones.", "structures", 100_000, study, table)

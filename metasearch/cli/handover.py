@@ -42,6 +42,7 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Hand a trial's model over: weights, config, tokenizer, model card and loader in one folder."""
+    from metasearch.core.task import LANGUAGE_MODEL
     from metasearch.sweep import handover
 
     opened = existing(store)
@@ -49,7 +50,7 @@ def export(
     lines = [
         f"{made.folder}: {made.sweep}/{made.trial} with {made.metric} {made.loss:.4f} at step {made.step:,}, {made.bytes:,} bytes",
         *([f"its best was {made.best_loss:.4f} at step {made.best_step:,}, of which no checkpoint is left"] * _lost(made)),
-        f"Try it: metasearch {'generate' if made.kind == handover.LANGUAGE_MODEL else 'predict'} {made.folder}",
+        f"Try it: metasearch {'generate' if made.kind == LANGUAGE_MODEL else 'predict'} {made.folder}",
     ]
     answer(vars(made), lines, as_json)
 

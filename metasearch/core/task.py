@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+LANGUAGE_MODEL = "language_model"
+"""The kind of a task whose text runs on."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -19,7 +22,7 @@ class Task:
     """
 
     name: str
-    kind: str = "language_model"
+    kind: str = LANGUAGE_MODEL
     metric: str = "val_bpb"
     unit: str = "tokens"
     source: Mapping[str, Any] = field(default_factory=dict)

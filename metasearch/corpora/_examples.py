@@ -42,10 +42,6 @@ class Ragged:
     tokens_T: np.ndarray
     ends_N: np.ndarray
 
-    @staticmethod
-    def of(texts: Sequence[np.ndarray]) -> Ragged:
-        return Ragged(np.concatenate(texts), np.cumsum([len(text) for text in texts]))
-
     def __len__(self) -> int:
         return len(self.ends_N)
 
@@ -55,8 +51,8 @@ class Ragged:
 
     def padded(self, numbers_B: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
         """The first ``most`` tokens of these texts (B, T), zeros behind the shorter ones, and how many there are (B,)."""
-        lengths_B = np.minimum(self.lengths[numbers_B], most)
-        starts_B = self.ends_N[numbers_B] - self.lengths[numbers_B]
+        starts_B = np.where(numbers_B > 0, self.ends_N[numbers_B - 1], 0)
+        lengths_B = np.minimum(self.ends_N[numbers_B] - starts_B, most)
         place_BT = np.arange(max(int(lengths_B.max()), 1))[None] + starts_B[:, None]
         inside_BT = place_BT - starts_B[:, None] < lengths_B[:, None]
         tokens_BT = self.tokens_T[np.minimum(place_BT, len(self.tokens_T) - 1)]

@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -131,13 +131,11 @@ class MetaNetwork:
         source that is most like it; "pooled" for the base that all tasks share; "reptile" for Reptile's. All have the unigram
         statistics of the text.
         """
-        if start == "reptile":
-            weights = self._narrow(task, structure, self.reptile.nothing_known(), self.reptile)
-        else:
-            weights = self._narrow(task, structure, self._start(task, structure, start))
+        by = self.reptile if start == "reptile" else self.hypernetwork
+        weights = _narrow(by, task, structure, self._start(task, structure, start))
         if structure.width > self.hypernetwork.size.width:
             weights = widened(weights, structure.cell, structure.width, torch.Generator().manual_seed(seed))
-        return composed(weights, self._bias, vocabulary) if vocabulary is not None else weights
+        return composed(weights, _bias(by), vocabulary) if vocabulary is not None else weights
 
     def structures(self, task: TextTask, widths: Sequence[int] = ()) -> list[tuple[Structure, float]]:
         """Every cell, depth and tying at each of ``widths`` (the base's own if none), best first, with its loss in nats per byte.
@@ -163,7 +161,7 @@ class MetaNetwork:
     @torch.no_grad()
     def initial_loss(self, task: TextTask, structure: Structure) -> float:
         """Nats per byte on a little of the task's text, before any training."""
-        weights = self._narrow(task, structure, self._trusted(task, structure))
+        weights = _narrow(self.hypernetwork, task, structure, self._trusted(task, structure))
         return loss(weights, structure.cell, _probe(task)).item()
 
     def save(self, path: Path) -> None:
@@ -188,31 +186,19 @@ class MetaNetwork:
         sources = {name: tensors[f"source.{name}"].float() for name in card["sources"]}
         return MetaNetwork(of("network."), sources, card, of("reptile."))
 
-    @cached_property
-    def _bias(self) -> tuple[Tensor, float]:
-        factor = functional.softplus(self.hypernetwork.unigram_factor.detach()).item()
-        return self.hypernetwork.output_bias.detach(), factor
-
-    def _narrow(self, task: TextTask, structure: Structure, task_C: Tensor, hypernetwork: Hypernetwork | None = None) -> Weights:
-        """Weights of the structure, no wider than the base; by the hypernetwork unless by another one."""
-        width = min(structure.width, self.hypernetwork.size.width)
-        unigram_V = torch.from_numpy(log_unigram(task.text_N))
-        made: Weights = (hypernetwork or self.hypernetwork)(
-            task_C, unigram_V, structure.cell, structure.depth, width, structure.tied
-        )
-        return made
-
     def _start(self, task: TextTask, structure: Structure, start: str) -> Tensor:
         """The embedding (C,) of one of ``STARTS``."""
         assert start in STARTS, start
-        if start == "pooled":
+        if start in ("pooled", "reptile"):
             return self.hypernetwork.nothing_known()
         return self.sources[self.nearest(task)] if start == "nearest" else self._trusted(task, structure)
 
     def _trusted(self, task: TextTask, structure: Structure) -> Tensor:
         """The task's embedding, times the share in ``TRUST`` with the lowest loss: a description may mislead."""
         task_C, probe_BT = self.embedding(task), _probe(task)
-        losses = [loss(self._narrow(task, structure, share * task_C), structure.cell, probe_BT).item() for share in TRUST]
+        losses = [
+            loss(_narrow(self.hypernetwork, task, structure, share * task_C), structure.cell, probe_BT).item() for share in TRUST
+        ]
         return TRUST[int(np.argmin(losses))] * task_C
 
 
@@ -221,6 +207,18 @@ def shipped() -> MetaNetwork:
     """The network of the file named in ``METASEARCH_NETWORK``, or else the one that comes with the package. Read once a process."""
     own = os.environ.get(VARIABLE)
     return MetaNetwork.load(Path(own) if own else SHIPPED)
+
+
+def _narrow(by: Hypernetwork, task: TextTask, structure: Structure, task_C: Tensor) -> Weights:
+    """Weights of the structure, no wider than the base."""
+    width = min(structure.width, by.size.width)
+    unigram_V = torch.from_numpy(log_unigram(task.text_N))
+    made: Weights = by(task_C, unigram_V, structure.cell, structure.depth, width, structure.tied)
+    return made
+
+
+def _bias(by: Hypernetwork) -> tuple[Tensor, float]:
+    return by.output_bias.detach(), functional.softplus(by.unigram_factor.detach()).item()
 
 
 def _probe(task: TextTask) -> Tensor:

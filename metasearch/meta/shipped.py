@@ -16,12 +16,13 @@ from typing import Any
 from metasearch.core.archive import Archive, PastTask, PastTrial
 from metasearch.core.config import Config
 from metasearch.core.errors import UserError
+from metasearch.core.task import LANGUAGE_MODEL
 
 PATH = Path(__file__).with_name("shipped_trials.json.gz")
 VARIABLE = "METASEARCH_SHIPPED"
 NONE = "none"
 FORMAT = 1
-KIND = "language_model"
+KIND = LANGUAGE_MODEL
 """The tasks that it is about."""
 
 UNSAID = frozenset({"init"})

@@ -43,8 +43,8 @@ class TaskSection(Section):
 
     @model_validator(mode="after")
     def _of_its_kind(self) -> Self:
-        known = [LOSS, *HIGHER_IS_BETTER[self.kind]] if self.kind else []
-        if self.metric is not None and self.metric not in known and known:
+        known = (LOSS, *HIGHER_IS_BETTER[self.kind]) if self.kind else ()
+        if self.kind and self.metric not in (None, *known):
             raise ValueError(f"the metric of this kind must be one of {', '.join(known)}")
         alone = [name for name in ("valid", "columns", "metric") if getattr(self, name) is not None]
         if alone and self.kind is None:

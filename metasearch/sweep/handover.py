@@ -15,6 +15,7 @@ from typing import Any
 from metasearch import catalog
 from metasearch.core.errors import UserError
 from metasearch.core.history import History, Trial
+from metasearch.core.task import LANGUAGE_MODEL
 from metasearch.corpora import EXAMPLE_KINDS, ExampleCorpus
 from metasearch.store.archive import Store
 from metasearch.store.checkpoints import Checkpoints, Saved
@@ -26,8 +27,6 @@ FORMAT = 1
 """Of an export folder; raised when a file of it changes its meaning."""
 
 FILES = ("model.safetensors", "config.json", "tokenizer.json", "README.md", "load.py")
-
-LANGUAGE_MODEL = "language_model"
 
 BEGINNING = "\n"
 """What a model is given to go on from if nobody gives it anything."""
@@ -139,10 +138,9 @@ def _write_weights(path: Path, weights: dict[str, Any], about: Mapping[str, Any]
     import torch
     from safetensors.torch import save_model
 
-    from metasearch.models._assembled import assembled
+    from metasearch.training import loader
 
-    plugin, size = catalog.load("models", str(about["config"]["model"])), about["vocab_size"]
-    model = assembled(about.get("kind", ""), lambda: plugin.build(about["config"], size), size, len(about.get("classes", ())))
+    model = loader.model_of(about)
     own = dict(model.named_parameters())
     with torch.no_grad():
         for name, weight in weights.items():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metasearch.core.history import History, Trial
+from metasearch.core.task import LANGUAGE_MODEL
 
 USE = """```python
 from load import load
@@ -36,7 +37,7 @@ class Export:
     best_step: int
     best_loss: float
     bytes: int
-    kind: str = "language_model"
+    kind: str = LANGUAGE_MODEL
 
 
 def text(history: History, trial: Trial, report: Mapping[str, Any], made: Export) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,12 @@ def load(folder: str | Path = Path(__file__).parent, device: str = "cpu") -> tup
     if (folder / "plugins").is_dir():  # a model that does not come with metasearch
         os.environ["METASEARCH_PLUGINS"] = os.pathsep.join([str(folder / "plugins"), os.environ.get("METASEARCH_PLUGINS", "")])
     about = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    plugin, size = catalog.load("models", about["config"]["model"]), about["vocab_size"]
-    model = assembled(about.get("kind", ""), lambda: plugin.build(about["config"], size), size, len(about.get("classes", ())))
+    model = model_of(about)
     load_model(model, folder / "model.safetensors")
     return model.to(device).eval(), tokenizers.from_json(json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")))
+
+
+def model_of(about: Mapping[str, Any]) -> Any:
+    """The model that ``config.json`` describes, before its weights are put in."""
+    plugin, size = catalog.load("models", about["config"]["model"]), about["vocab_size"]
+    return assembled(about.get("kind", ""), lambda: plugin.build(about["config"], size), size, len(about.get("classes", ())))

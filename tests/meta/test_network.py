@@ -87,8 +87,8 @@ def test_learning_that_was_interrupted_goes_on_as_if_it_had_not(monkeypatch, tmp
     told: list[str] = []
     resumed = MetaNetwork.learn(TASKS, SMALL, recipe, note=told.append, partial=partial)
     assert told[0] == "going on after step 5"
-    pairs = zip(whole.hypernetwork.parameters(), resumed.hypernetwork.parameters(), strict=True)
-    assert all(torch.equal(one, other) for one, other in pairs)
+    for one, other in ((whole.hypernetwork, resumed.hypernetwork), (whole.reptile, resumed.reptile)):
+        assert all(torch.equal(*pair) for pair in zip(one.parameters(), other.parameters(), strict=True))
     with pytest.raises(UserError, match="begun with other seed"):
         MetaNetwork.learn(TASKS, SMALL, recipe, seed=1, partial=partial)
 
@@ -106,6 +106,14 @@ def test_tokens_are_composed_of_their_bytes(network):
     tokens = network.weights(task, structure, vocabulary=Vocabulary([b"", b"ab", b"c"], np.array([0, 5, 9])))
     assert tokens["head.weight"].shape == (3, 32) and tokens["head.bias"].shape == (3,)
     assert torch.allclose(tokens["embedding.weight"][2], plain["embedding.weight"][ord("c")])
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_a_vocabulary_of_bytes_changes_the_weights_of_no_start(network, start):
+    task, structure = TASKS[0], Structure("gru", 1, 32)
+    single = Vocabulary([bytes([byte]) for byte in range(256)], np.bincount(task.text_N, minlength=256))
+    plain, same = network.weights(task, structure, start), network.weights(task, structure, start, vocabulary=single)
+    assert all(torch.allclose(plain[name], same[name], atol=1e-5) for name in plain)
 
 
 def test_structures_are_ranked_by_their_loss_before_training(network):

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from metasearch.meta.network import shipped
 from metasearch.training.evaluation import validation_loss
 from metasearch.training.inits import race
 from tests.training.trials import CORPUS, CPU, config_of, finish, plugin, plugins, trainer
@@ -56,14 +55,6 @@ def test_a_vocabulary_that_is_not_bytes_gets_weights_too():
     spellings = (b"", *(bytes([byte]) for byte in range(1, 126)), b"self.", b"def ")
     model = started("meta", corpus=replace(CORPUS, spellings=spellings), width=40)
     assert np.isfinite(loss_of(model))
-
-
-@pytest.mark.parametrize("init", [*LEARNED, "race"])
-def test_the_first_trial_of_a_process_begins_like_any_other(init):
-    """Reading the network, which happens once a process, draws nothing."""
-    shipped.cache_clear()
-    first, second = (started(init, width=80, dropout=0.3).state_dict() for _ in range(2))
-    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_a_race_takes_one_of_the_starts_as_it_was_before_it_was_tried():

@@ -15,7 +15,7 @@ from metasearch.core.config import Value
 from metasearch.core.space import Space
 from metasearch.corpora import ExampleCorpus
 from metasearch.training.objectives import classify, language_model, translate
-from metasearch.training.objectives._shared import Objective, Setting
+from metasearch.training.objectives._shared import SPACE, Objective, Setting
 
 __all__ = ["Objective", "objective_of", "space_of"]
 
@@ -36,4 +36,4 @@ def objective_of(corpus: Any, config: Mapping[str, Value], seed: int, most_token
 
 def space_of(kind: str) -> Space:
     """The parameters of the training loop for a kind of task."""
-    return classify.SPACE if kind in EXAMPLES else language_model.SPACE
+    return SPACE if kind in EXAMPLES else language_model.SPACE

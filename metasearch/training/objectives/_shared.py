@@ -22,7 +22,6 @@ from metasearch.models._text_model import TextModel
 SPACE = Space.of(batch_size=Int(8, 64, log=True, initial=16), context=Int(32, 512, log=True, initial=128))
 """Of examples. ``batch_size``: examples per step. ``context``: tokens of a text that are read; the rest is left out."""
 
-
 GENEROUS = 4
 """An example is one prediction, or a few, however many tokens it has."""
 

@@ -14,9 +14,7 @@ from metasearch.corpora import ExampleCorpus
 from metasearch.models._assembled import assembled
 from metasearch.models._language_model import LanguageModel, State
 from metasearch.models._text_model import TextModel
-from metasearch.training.objectives._shared import SPACE, Batches, Score, Setting, tensors
-
-__all__ = ["SPACE", "Classify"]
+from metasearch.training.objectives._shared import Batches, Score, Setting, tensors
 
 AT_ONCE = 64
 

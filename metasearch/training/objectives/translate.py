@@ -54,13 +54,13 @@ class Translate:
         translator, numbers_N = cast(Translator, model), self._batches.held_out()
         nats, predicted = 0.0, 0
         for begin in range(0, len(numbers_N), AT_ONCE):
-            lost, counted, _ = self._lost(translator, "valid", numbers_N[begin : begin + AT_ONCE], "sum")
+            lost, counted = self._lost(translator, "valid", numbers_N[begin : begin + AT_ONCE], "sum")
             nats, predicted = nats + lost.item(), predicted + counted
         told = [text for begin in range(0, min(len(numbers_N), MOST_TRANSLATED), AT_ONCE) for text in self._told(translator, begin)]
-        truth = [self._text(self.corpus.outputs["valid"], number) for number in range(len(told))]
+        truth = [self._wanted(number) for number in range(len(told))]
         return Score(nats / predicted, {"bleu": float(self._bleu(told, [truth]).score)})
 
-    def _lost(self, model: Translator, split: str, numbers_B: np.ndarray, reduction: str) -> tuple[Tensor, int, Memory]:
+    def _lost(self, model: Translator, split: str, numbers_B: np.ndarray, reduction: str) -> tuple[Tensor, int]:
         """The loss of the targets' tokens and of their ends, and how many these are."""
         memory = self._read(model, split, numbers_B)
         written_BT, lengths_B = self.corpus.outputs[split].padded(numbers_B, self.setting.context)
@@ -72,7 +72,7 @@ class Translate:
         given, wanted = tensors(self.setting.device, given_BT, wanted_BT)
         logits_BTV, _ = model(given, memory, model.initial_state(len(numbers_B)))
         lost = functional.cross_entropy(logits_BTV.flatten(0, 1), wanted.flatten(), ignore_index=NOT_COUNTED, reduction=reduction)
-        return lost, int((wanted_BT != NOT_COUNTED).sum()), memory
+        return lost, int((wanted_BT != NOT_COUNTED).sum())
 
     def _read(self, model: Translator, split: str, numbers_B: np.ndarray) -> Memory:
         source_BS, lengths_B = self.corpus.inputs[split].padded(numbers_B, self.setting.context)
@@ -86,6 +86,7 @@ class Translate:
         known = self.corpus.tokenizer.vocab_size
         return [self.corpus.tokenizer.decode(np.array([i for i in ids if i < known], dtype=np.int64)) for ids in found]
 
-    def _text(self, texts: object, number: int) -> str:
+    def _wanted(self, number: int) -> str:
+        """The target of a validation example, as far as it is read."""
         tokens_BT, lengths_B = self.corpus.outputs["valid"].padded(np.array([number]), self.setting.context)
         return self.corpus.tokenizer.decode(tokens_BT[0, : lengths_B[0]])
