@@ -149,6 +149,7 @@ def trial_of(store: Store, sweep: str, number: int) -> dict[str, Any]:
         "state": trial.state.value,
         "metric": history.sweep.task.metric,
         "loss": trial.best_loss if math.isfinite(trial.best_loss) else None,
+        "value": history.sweep.task.value(trial.best_loss) if math.isfinite(trial.best_loss) else None,
         "strategy": trial.config.strategy,
         "config": dict(trial.config),
         "seed": trial.seed,
@@ -163,7 +164,7 @@ def trial_of(store: Store, sweep: str, number: int) -> dict[str, Any]:
 
 
 def trial_lines(found: dict[str, Any]) -> list[str]:
-    loss = "–" if found["loss"] is None else f"{found['loss']:.4f}"
+    value = "–" if found["value"] is None else f"{found['value']:.4f}"
     measured_in = set().union(*found["curve"]) - {"step", found["metric"]}
     standard = [name for name in STANDARD_COLUMNS if name in measured_in]
     names = [*standard, *sorted(measured_in - set(standard))][: len(STANDARD_COLUMNS)]
@@ -172,7 +173,7 @@ def trial_lines(found: dict[str, Any]) -> list[str]:
         measured = (f"{point[name]:>10.4g}" if name in point else f"{'–':>10}" for name in names)
         curve.append("  ".join([f"{point['step']:>10,}", *measured]))
     return [
-        f"{found['sweep']}/{found['trial']}: {found['state']}, best {found['metric']} {loss}",
+        f"{found['sweep']}/{found['trial']}: {found['state']}, best {found['metric']} {value}",
         f"strategy {found['strategy']}, seed {found['seed']}, {found['legs']} leg(s), {found['seconds']:.1f} s of training",
         *(f"  {name}: {value}" for name, value in found["config"].items()),
         *curve,

@@ -24,7 +24,6 @@ from metasearch.cli.options import (
 if TYPE_CHECKING:
     from metasearch.core.history import History
     from metasearch.sweep.again import Reproduction
-    from metasearch.sweep.model_card import Export
 
 NameOption = Annotated[str | None, typer.Option("--name", help="Name of the new sweep.")]
 
@@ -48,15 +47,11 @@ def export(
     opened = existing(store)
     made = handover.export(opened, *named_trial(opened, trial), out)
     lines = [
-        f"{made.folder}: {made.sweep}/{made.trial} with {made.metric} {made.loss:.4f} at step {made.step:,}, {made.bytes:,} bytes",
-        *([f"its best was {made.best_loss:.4f} at step {made.best_step:,}, of which no checkpoint is left"] * _lost(made)),
+        f"{made.folder}: {made.sweep}/{made.trial} with {made.metric} {made.value:.4f} at step {made.step:,}, {made.bytes:,} bytes",
+        *([f"its best was {made.best_value:.4f} at step {made.best_step:,}, of which no checkpoint is left"] * made.lost),
         f"Try it: metasearch {'generate' if made.kind == LANGUAGE_MODEL else 'predict'} {made.folder}",
     ]
     answer(vars(made), lines, as_json)
-
-
-def _lost(made: Export) -> bool:
-    return made.best_loss < made.loss
 
 
 def generate(

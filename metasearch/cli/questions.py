@@ -46,12 +46,24 @@ def best(
     asked = task if like is None else list(distances)
     table = opened.best(asked, by, at, top, at_seconds=at_seconds, max_parameters=max_parameters)
     rows = [{**row, **({} if like is None else {"distance": distances[row["task_id"]]})} for row in table.to_pylist()]
-    compared = () if by == "trial" else (by, "trials", "median_loss")
-    columns = ("task", *(("distance",) if like is not None else ()), *compared, *_SHOWN)
-    emit_rows(rows, as_json=as_json, columns=list(dict.fromkeys(columns)))
+    if as_json:
+        emit_rows(rows, as_json=True)
+        return
+    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    value = metrics if len(metrics) == 1 else ["metric", "value"]
+    compared = () if by == "trial" else (by, "trials", "median")
+    columns = ("task", *(("distance",) if like is not None else ()), *compared, *_BEFORE, *value, *_AFTER)
+    emit_rows([_as_seen(row) for row in rows], as_json=False, columns=list(dict.fromkeys(columns)))
 
 
-_SHOWN = ("sweep", "trial", "strategy", "loss", "step", "seconds", "parameters", "seeds", "noise", "tied_with")
+_BEFORE, _AFTER = ("sweep", "trial", "strategy"), ("step", "seconds", "parameters", "seeds", "noise", "tied_with")
+
+
+def _as_seen(row: dict[str, Any]) -> dict[str, Any]:
+    """With the metric under its own name, and the median of a set as the metric reads."""
+    median = row.get("median_loss")
+    seen = {} if median is None else {"median": median if row["better"] == "lower" else -median}
+    return {row["metric"]: row["value"], **row, **seen}
 
 
 def _distances(store: Any, task: str | None, like: str | None) -> dict[str, float]:
@@ -85,13 +97,15 @@ def _comparison_lines(found: Comparison) -> list[str]:
     def row(head: str, values: Iterable[Any]) -> str:
         return f"{head:<24}" + "".join(f"  {cell(value):<{width}}" for value in values).rstrip()
 
-    lines = [f"{found.task}: {found.metric}, lower is better", row("", names)]
-    lines += [row(head, [sweep[head] for sweep in found.sweeps]) for head in ("searcher", "trials", "loss", "seeds", "strategy")]
+    lines = [f"{found.task}: {found.metric}, {found.direction} is better", row("", names)]
+    lines += [row(head, [sweep[head] for sweep in found.sweeps]) for head in ("searcher", "trials")]
+    lines += [row(found.metric, [found.value(sweep["loss"]) for sweep in found.sweeps])]
+    lines += [row(head, [sweep[head] for sweep in found.sweeps]) for head in ("seeds", "strategy")]
     lines += [row(f"{found.unit} spent", [count(sweep["steps"]) for sweep in found.sweeps])]
     lines += [row("time", [clock(sweep["seconds"]) for sweep in found.sweeps]), "best so far after"]
     for budget in found.budgets:
         at = f"{count(budget['steps'])} {found.unit}" if "steps" in budget else clock(budget["seconds"])
-        lines.append(row(f"  {at}", [budget[name] for name in names]))
+        lines.append(row(f"  {at}", [found.value(budget[name]) for name in names]))
     lines += [_reaching(name, other, found) for name, other in (names, reversed(names))]
     lines += ["the winners differ in"] * bool(found.differing)
     lines += [row(f"  {name}", values) for name, values in found.differing.items()]
@@ -110,10 +124,10 @@ def _reaching(name: str, other: str, found: Comparison) -> str:
 def _verdict(found: Comparison) -> str:
     if found.difference is None:
         return "neither has a winner" if found.better is None else f"only {found.better} has a winner"
-    lower = f"{found.better} is lower by {found.difference:.4g}"
+    better = f"{found.better} is {found.direction} by {found.difference:.4g}"
     if found.tied is None:
-        return f"{lower}; no config of the store has two seeds, so the noise between seeds is unknown"
-    return f"{lower}; " + ("tied" if found.tied else "more than chance") + f", with a noise of {found.noise:.4g} between seeds"
+        return f"{better}; no config of the store has two seeds, so the noise between seeds is unknown"
+    return f"{better}; " + ("tied" if found.tied else "more than chance") + f", with a noise of {found.noise:.4g} between seeds"
 
 
 def query(

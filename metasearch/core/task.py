@@ -42,6 +42,11 @@ class Task:
         """Stored losses are minimised: -1 if higher values of the metric are better, and losses carry the other sign."""
         return -1.0 if self.source.get("mode") == "max" else 1.0
 
+    @property
+    def better(self) -> str:
+        """Which values of the metric are better, as the user sees it: "lower" or "higher"."""
+        return "lower" if self.sign > 0 else "higher"
+
     def value(self, loss: float) -> float:
         """The metric as the user sees it: that of a stored loss."""
         return self.sign * loss

@@ -56,7 +56,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class Comparison:
-    """``sweeps``: what each is and how it ended. ``budgets``: the best of each after equal steps, then after equal seconds.
+    """``sweeps``: what each is and how it ended. ``budgets``: the best of each after equal steps, then after equal seconds. All are
+    losses, which are minimised; ``value`` tells the metric, of which ``direction`` ("lower" or "higher") is better.
 
     ``better``: the sweep with the lower loss, ``tied``: is that within the noise between seeds? None if that cannot be told.
     ``to_reach``: by sweep what it spent to be where the other one ended. ``differing``: parameters of the two winners.
@@ -64,6 +65,7 @@ class Comparison:
 
     task: str
     metric: str
+    direction: str
     unit: str
     sweeps: list[dict[str, Any]]
     budgets: list[dict[str, Any]]
@@ -73,6 +75,10 @@ class Comparison:
     tied: bool | None
     to_reach: dict[str, dict[str, float] | None]
     differing: dict[str, list[Any]]
+
+    def value(self, loss: float | None) -> float | None:
+        """The metric as the user sees it: that of a loss."""
+        return -loss if loss is not None and self.direction == "higher" else loss
 
 
 def compare(store: Store, one: str, other: str) -> Comparison:
@@ -94,6 +100,7 @@ def compare(store: Store, one: str, other: str) -> Comparison:
     return Comparison(
         task=task.name,
         metric=task.metric,
+        direction=task.better,
         unit=task.unit,
         sweeps=[_summary(name, progress[name], {row["sweep"]: row for row in rows}) for name in progress],
         budgets=_budgets(progress),

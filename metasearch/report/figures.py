@@ -38,7 +38,7 @@ def short(number: float | None) -> float | None:
 
 
 def best_so_far(facts: Iterable[Fact], history: History) -> tuple[Figure, Figure]:
-    """The lowest loss so far against all steps spent, and against the time since the sweep began. Trials that ended as diverged or
+    """The best so far against all steps spent, and against the time since the sweep began. Trials that ended as diverged or
     failed count as far as they went: this is what was known then.
     """
     spent, best, began = 0, math.inf, None
@@ -58,10 +58,11 @@ def best_so_far(facts: Iterable[Fact], history: History) -> tuple[Figure, Figure
             steps, hours, losses = [*steps, spent], [*hours, (fact.time - began) / 3600], [*losses, best]
     if losses:
         steps, hours, losses = [*steps, spent], [*hours, (history.time - (began or 0.0)) / 3600], [*losses, best]
-    task, metric = history.sweep.task, history.sweep.task.metric
+    task = history.sweep.task
+    values = [task.value(loss) for loss in losses]
     return (
-        figure([_stairs(steps, losses)], f"{task.unit} spent by all trials", f"best {metric} so far"),
-        figure([_stairs(hours, losses)], "hours since the sweep began", f"best {metric} so far"),
+        figure([_stairs(steps, values)], f"{task.unit} spent by all trials", f"best {task.metric} so far"),
+        figure([_stairs(hours, values)], "hours since the sweep began", f"best {task.metric} so far"),
     )
 
 
@@ -71,7 +72,7 @@ def _stairs(x: Sequence[float], y: Sequence[float]) -> dict[str, Any]:
 
 
 def curves(history: History) -> Figure:
-    """Every trial's loss against its steps; one trace for each state, its lines separated by gaps."""
+    """Every trial's metric against its steps; one trace for each state, its lines separated by gaps."""
     data = []
     ordered = sorted(history, key=lambda trial: list(COLORS).index(trial.state))
     for state, trials in groupby(ordered, key=lambda trial: trial.state):
@@ -80,7 +81,7 @@ def curves(history: History) -> Figure:
         text: list[str | None] = []
         for trial in trials:
             x += [*trial.steps, None]
-            y += [*map(short, trial.losses), None]
+            y += [*(short(history.sweep.task.value(loss)) for loss in trial.losses), None]
             text += [*[f"trial {trial.number}: {trial.config.strategy}"] * len(trial.steps), None]
         look = {"line": {"color": COLORS[state], "width": 1}, "marker": {"color": COLORS[state], "size": 3}}
         points = {"x": x, "y": y, "text": text}

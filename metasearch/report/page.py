@@ -122,7 +122,8 @@ def _decisions(facts: Sequence[Fact], history: History, learned: Sequence[str]) 
     rows = []
     for origin, losses in origins.items():
         finite = [loss for loss in losses if math.isfinite(loss)]
-        rows.append([origin, len(losses), min(finite, default=None), statistics.median(finite) if finite else None])
+        best_and_median = map(history.sweep.task.value, (min(finite), statistics.median(finite))) if finite else (None, None)
+        rows.append([origin, len(losses), *best_and_median])
     told = [fact for fact in facts if isinstance(fact, Judged) and fact.directive is not None]
     lines = [
         *learned,
@@ -161,9 +162,18 @@ def _failures(facts: Sequence[Fact]) -> str:
 
 
 def _trials(history: History) -> str:
+    value = history.sweep.task.value
     ranked = sorted(history, key=lambda trial: trial.best_loss)[:MOST_TRIALS]
     rows = [
-        [trial.number, trial.state.value, trial.best_loss, trial.step, round(trial.seconds, 1), trial.origin, trial.config.strategy]
+        [
+            trial.number,
+            trial.state.value,
+            value(trial.best_loss),
+            trial.step,
+            round(trial.seconds, 1),
+            trial.origin,
+            trial.config.strategy,
+        ]
         for trial in ranked
     ]
     left = f"<p>The best {MOST_TRIALS} of {len(history)}.</p>" if len(history) > MOST_TRIALS else ""

@@ -29,7 +29,7 @@ def searched(trials: Sequence[Trial]) -> list[str]:
 
 
 def strategies(history: History) -> Figure | None:
-    """Median of the trials' best losses for each pair of options of two parts of the strategy; None if there are no two to compare.
+    """Median of what the trials reached for each pair of options of two parts of the strategy; None if there are no two to compare.
 
     The parts are the two with most options that were tried.
     """
@@ -38,11 +38,12 @@ def strategies(history: History) -> Figure | None:
     first, second = sorted((part for part in STRATEGY), key=lambda part: -len(options[part]))[:2]
     if len(options[second]) < 2:
         return None
-    losses: dict[tuple[str, str], list[float]] = {}
+    task = history.sweep.task
+    reached: dict[tuple[str, str], list[float]] = {}
     for trial in trials:
         if first in trial.config and second in trial.config:
-            losses.setdefault((str(trial.config[first]), str(trial.config[second])), []).append(trial.best_loss)
-    cells = [[losses.get((column, row), []) for column in options[first]] for row in options[second]]
+            reached.setdefault((str(trial.config[first]), str(trial.config[second])), []).append(task.value(trial.best_loss))
+    cells = [[reached.get((column, row), []) for column in options[first]] for row in options[second]]
     data = {
         "type": "heatmap",
         "x": options[first],
@@ -51,7 +52,7 @@ def strategies(history: History) -> Figure | None:
         "text": [[f"{len(cell)} trials" if cell else "" for cell in row] for row in cells],
         "texttemplate": "%{z:.4g}<br>%{text}",
         "colorscale": "Viridis",
-        "reversescale": True,
+        "reversescale": task.better == "lower",
     }
     return figure([data], first, second)
 
@@ -113,7 +114,7 @@ def importance(shares: Mapping[str, float]) -> Figure | None:
 
 
 def slices(history: History, shares: Mapping[str, float]) -> list[Figure]:
-    """The loss against each of the most important parameters, one point for each trial."""
+    """The metric against each of the most important parameters, one point for each trial."""
     trials = able(history)
     names = (list(shares) or searched(trials))[:MOST_SLICES]
     return [_slice(name, [trial for trial in trials if name in trial.config], history) for name in names]
@@ -126,7 +127,7 @@ def _slice(name: str, trials: Sequence[Trial], history: History) -> Figure:
         "type": "scatter",
         "mode": "markers",
         "x": values,
-        "y": [short(trial.best_loss) for trial in trials],
+        "y": [short(history.sweep.task.value(trial.best_loss)) for trial in trials],
         "text": [f"trial {trial.number}" for trial in trials],
         "marker": {"color": [trial.number for trial in trials], "colorscale": "Viridis", "size": 6},
     }
@@ -136,16 +137,17 @@ def _slice(name: str, trials: Sequence[Trial], history: History) -> Figure:
 
 
 def parallel(history: History, shares: Mapping[str, float]) -> Figure | None:
-    """Parallel coordinates of the trials over the parameters that all of them have, coloured by their loss."""
+    """Parallel coordinates of the trials over the parameters that all of them have, coloured by their metric."""
     trials = able(history)
     shared = [name for name in searched(trials) if all(name in trial.config for trial in trials)]
     if len(shared) < 2 or len(trials) < 2:
         return None
     ranked = [name for name in shares if name in shared] or shared
-    losses = [short(trial.best_loss) for trial in trials]
+    task = history.sweep.task
+    values = [short(task.value(trial.best_loss)) for trial in trials]
     axes = [_axis(name, [_axis_value(trial.config[name]) for trial in trials]) for name in ranked[:MOST_AXES]]
-    axes.append({"label": history.sweep.task.metric, "values": losses})
-    line = {"color": losses, "colorscale": "Viridis", "reversescale": True, "showscale": True}
+    axes.append({"label": task.metric, "values": values})
+    line = {"color": values, "colorscale": "Viridis", "reversescale": task.better == "lower", "showscale": True}
     return {"data": [{"type": "parcoords", "dimensions": axes, "line": line}], "layout": {"height": 460}}
 
 

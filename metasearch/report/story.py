@@ -58,18 +58,24 @@ def _proposed(fact: Proposed, history: History) -> str:
     why = f": {fact.reason}" if fact.reason else ""
     weights = f", from the weights of trial {fact.parent} at step {fact.start:,}" if fact.parent is not None else ""
     best = history.best
-    known = f"; the best of {len(history) - 1} trials was {history.best_loss:.5g} (trial {best.number})" if best else ""
+    known = (
+        f"; the best of {len(history) - 1} trials was {history.sweep.task.value(history.best_loss):.5g} (trial {best.number})"
+        if best
+        else ""
+    )
     return f"proposed by {fact.origin or 'the searcher'}{why}{weights}{known}"
 
 
 def _reported(fact: Reported, history: History) -> str:
+    task = history.sweep.task
+    metric = "the loss" if task.better == "lower" else task.metric
     if not math.isfinite(fact.loss):
-        return f"step {fact.step:,}: the loss is {fact.loss}"
+        return f"step {fact.step:,}: {metric} is {task.value(fact.loss)}"
     others = [loss for trial in history if trial.number != fact.trial and math.isfinite(loss := trial.loss_at(fact.step))
               and trial.step >= fact.step]  # fmt: skip
     place = 1 + sum(loss < fact.loss for loss in others)
     rank = f", number {place} of {len(others) + 1} that got here" if others else ", the first to get here"
-    return f"step {fact.step:,}: loss {fact.loss:.5g}{rank}"
+    return f"step {fact.step:,}: {metric.removeprefix('the ')} {task.value(fact.loss):.5g}{rank}"
 
 
 def _judged(fact: Judged) -> str:

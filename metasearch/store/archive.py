@@ -238,7 +238,7 @@ class Store:
         return sweeps.set_column(sweeps.column_names.index("state"), "state", pa.array(states, pa.string()))
 
     def _tasks(self) -> pa.Table:
-        sweeps = self._view("sweeps", None).select(("task_id", "task", "kind", "metric", "unit", "source", "descriptor"))
+        sweeps = self._view("sweeps", None).select(("task_id", "task", "kind", "metric", "unit", "source", "descriptor", "better"))
         ids = sweeps["task_id"].to_pylist()
         return sweeps.take([ids.index(one) for one in dict.fromkeys(ids)])
 

@@ -23,7 +23,7 @@ TEXTS = ("sweep", "task", "task_id", "strategy", *STRATEGY)
 
 SHOWN = (
     *("task", "task_id", "sweep", "trial", "strategy", "loss", "step", "seconds"),
-    *("parameters", "state", "seed", "config", "config_id"),
+    *("parameters", "state", "seed", "config", "config_id", "metric", "better", "value"),
 )
 """What is told of a winner, before what the ranking itself found."""
 
@@ -213,6 +213,7 @@ def told(leaders: Sequence[Mapping[str, Any]], trials: pa.Table, by: pa.Field | 
         reached = {"step": trial["best_step"]}
         if budget.on_curve:
             reached = {"loss": leader["loss"], "step": leader["best_step"], "seconds": leader["seconds"]}
+            reached["value"] = leader["loss"] if trial["better"] == "lower" else -leader["loss"]
         rows.append({**trial, **{field.name: leader[field.name] for field in (*compared, *standing)}, **reached})
     return pa.Table.from_pylist(rows, schema=pa.schema([*compared, *fields, *standing]))
 

@@ -101,7 +101,12 @@ def _trials(history: History, curves: pa.Table) -> pa.Table:
         columns[name] = pa.array([of_trial(trial) for trial in trials], dtype)
     if sweep.task.unit == "tokens":
         metrics["tokens"] = pc.coalesce(metrics["tokens"], columns["step"].cast(pa.float64()))
-    return pa.table({**columns, **metrics, **_parameters(trials)})
+    as_metric = {
+        "metric": pa.repeat(sweep.task.metric, len(trials)),
+        "better": pa.repeat(sweep.task.better, len(trials)),
+        "value": pc.multiply(columns["loss"], sweep.task.sign),
+    }
+    return pa.table({**columns, **metrics, **as_metric, **_parameters(trials)})
 
 
 _TRIAL_COLUMNS: dict[str, tuple[pa.DataType, Callable[[Trial], Any]]] = {
@@ -190,6 +195,7 @@ def _sweeps(history: History, trials: pa.Table, environments: Environments) -> p
         "unit": (task.unit, pa.string()),
         "source": (plain_json(task.source), pa.string()),
         "descriptor": (descriptor, pa.map_(pa.string(), pa.float64())),
+        "better": (task.better, pa.string()),
     }
     return pa.table({name: pa.array([value], dtype) for name, (value, dtype) in values.items()})
 

@@ -20,7 +20,7 @@ from metasearch.store.schema import READERS, VERSION, encode
 from metasearch.store.sealed import BrokenSeal, rows_of, seal, stamps_of
 from metasearch.store.segments import TornTail, list_segments, read_segments
 
-VERSION_OF_VIEWS = "1"
+VERSION_OF_VIEWS = "2"
 """Raised whenever columns change, so that views kept by an earlier metasearch are made anew."""
 
 KEPT = ("sweeps", "trials", "curves", "decisions")

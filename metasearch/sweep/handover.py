@@ -105,6 +105,7 @@ def _write(draft: Path, folder: Path, history: History, trial: Trial, saved: Sav
         "task": {"name": sweep.task.name, "id": sweep.task.id, "metric": sweep.task.metric},
         "step": saved.step,
         "loss": saved.report["loss"],
+        "value": sweep.task.value(saved.report["loss"]),
         "metasearch": own_version(),
     }
     _write_json(draft / "config.json", about)
@@ -127,6 +128,8 @@ def _write(draft: Path, folder: Path, history: History, trial: Trial, saved: Sav
         best,
         trial.best_loss,
         size,
+        sweep.task.value(saved.report["loss"]),
+        sweep.task.value(trial.best_loss),
         sweep.task.kind,
     )
     (draft / "README.md").write_text(model_card.text(history, trial, saved.report, made), encoding="utf-8")

@@ -26,7 +26,10 @@ HOW = dict.fromkeys(NOUNS, "`metasearch predict FOLDER TEXT` says what the model
 
 @dataclass(frozen=True)
 class Export:
-    """What was handed over. ``step`` and ``loss``: of the weights. ``best_step`` and ``best_loss``: of the trial's best report."""
+    """What was handed over. ``step`` and ``loss``: of the weights. ``best_step`` and ``best_loss``: of the trial's best report.
+
+    ``value`` and ``best_value``: the metric as the user sees it, where ``loss`` and ``best_loss`` are minimised.
+    """
 
     folder: str
     sweep: str
@@ -37,7 +40,14 @@ class Export:
     best_step: int
     best_loss: float
     bytes: int
+    value: float
+    best_value: float
     kind: str = LANGUAGE_MODEL
+
+    @property
+    def lost(self) -> bool:
+        """Are the weights of its best moment gone?"""
+        return self.best_loss < self.loss
 
 
 def text(history: History, trial: Trial, report: Mapping[str, Any], made: Export) -> str:
@@ -46,7 +56,7 @@ def text(history: History, trial: Trial, report: Mapping[str, Any], made: Export
     measured = {name: report["metrics"][name] for name in MEASURED if name in report["metrics"]}
     sections = [
         f"# {trial.config.strategy}: a {NOUNS.get(sweep.task.kind, 'language model')} of {sweep.task.name}",
-        f"The model of trial {trial.number} of the sweep {sweep.name}: {sweep.task.metric} {made.loss:.5f} after {made.step:,} "
+        f"The model of trial {trial.number} of the sweep {sweep.name}: {made.metric} {made.value:.5f} after {made.step:,} "
         f"{sweep.task.unit} of {sweep.horizon:,}.{_better_before(made)}",
         "## Measured\n\nOn the valid split, by which the trials were compared: expect a little worse on text it never saw.\n\n"
         + _table(measured),
@@ -61,9 +71,9 @@ def text(history: History, trial: Trial, report: Mapping[str, Any], made: Export
 
 
 def _better_before(made: Export) -> str:
-    if made.best_loss >= made.loss:
+    if not made.lost:
         return ""
-    return f" Its best was {made.best_loss:.5f} after {made.best_step:,}; no checkpoint of that moment is left."
+    return f" Its best was {made.best_value:.5f} after {made.best_step:,}; no checkpoint of that moment is left."
 
 
 def _data(source: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from metasearch.core.config import Config
 from metasearch.core.event import Action, Directive, Fact, Failed, Judged, Opened, Proposed, Reported, Thawed, TrialId
+from metasearch.core.task import Task
 from metasearch.report.story import story
 from metasearch.testing.contract import make_sweep
 
@@ -45,3 +47,10 @@ def test_every_event_of_a_trial_is_told_with_what_was_known_then() -> None:
 
 def test_what_came_later_is_not_known_yet() -> None:
     assert [event.what for event in story(FACTS, ONE)] == ["proposed by random", "step 10: loss 2, the first to get here"]
+
+
+def test_a_metric_of_which_higher_is_better_is_told_in_its_own_sign() -> None:
+    accuracy = replace(make_sweep(), task=Task("own", kind="own", metric="accuracy", source={"mode": "max"}))
+    facts = [Opened(100.0, accuracy.record()), FACTS[1], Reported(110.0, ONE, 0, 10, -0.75), *FACTS[4:5]]
+    assert story(facts, ONE)[-1].what == "step 10: accuracy 0.75, the first to get here"
+    assert story(facts, TWO)[0].what.endswith("the best of 1 trials was 0.75 (trial 0)")
