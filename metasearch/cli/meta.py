@@ -10,6 +10,7 @@ import typer
 
 from metasearch import catalog
 from metasearch.cli.options import JsonOption, StoreOption, answer, existing
+from metasearch.core.errors import UserError
 
 SELECTOR, NETWORK = "selector", "network"
 
@@ -73,6 +74,10 @@ def apply(
 
     chosen = {"cell": cell, "depth": depth, "tied": tied}
     asked = {name: value for name, value in chosen.items() if value is not None}
+    if store is not None and tokens is None:
+        raise UserError(
+            "--store tells which structures did well, which depends on the length of the training: add --tokens, such as 10M."
+        )
     length, known = None if tokens is None else count(tokens), None if store is None else existing(store)
     found = apply_network(corpus, tokenizer, out, width, asked, network, length, known)
     answer(found, applied_lines(found, out), as_json)

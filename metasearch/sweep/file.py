@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from metasearch.core.errors import UserError, did_you_mean
+from metasearch.core.task import LANGUAGE_MODEL
 from metasearch.corpora import EXAMPLE_KINDS, HIGHER_IS_BETTER, LOSS
 from metasearch.sweep.pairing import paired
 from metasearch.sweep.quantities import Bytes, Count, Seconds
@@ -28,8 +29,8 @@ class TaskSection(Section):
     corpus: Annotated[str | dict[str, Any], Field(description="A built-in corpus (cpython/docstrings), a text file, a folder, …")]
     tokenizer: Annotated[Plugin, Field(description="byte, char, word or bpe; options as {name: bpe, vocab_size: 1024}")] = "byte"
     kind: Annotated[
-        Literal["classify", "translate"] | None,
-        Field(description="Examples of classes or of translations; text that runs on if left out."),
+        Literal["language_model", "classify", "translate"] | None,
+        Field(description="Text that runs on (also if left out), examples of classes, or of translations."),
     ] = None
     valid: Annotated[
         str | dict[str, str] | None, Field(description="Examples for validation; a tenth of `corpus` if left out.")
@@ -40,6 +41,12 @@ class TaskSection(Section):
     metric: Annotated[
         str | None, Field(description="What is searched for: val_loss, accuracy or macro_f1 of classes, bleu of translations.")
     ] = None
+
+    @field_validator("kind")
+    @classmethod
+    def _usual(cls, kind: str | None) -> str | None:
+        """Written out or left out, it is the same sweep."""
+        return None if kind == LANGUAGE_MODEL else kind
 
     @model_validator(mode="after")
     def _of_its_kind(self) -> Self:

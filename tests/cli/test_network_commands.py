@@ -66,6 +66,7 @@ def test_earlier_trials_recommend_structures_and_what_to_apply(place: Place, mon
         (["apply", "--corpus", "latin.txt", "--out", "x", "--depth", "7"], "depth must be from 1 to 4, found 7"),
         (["structures", "--corpus", "latin.txt", "--tokens", "1k"], "unset METASEARCH_SHIPPED"),
         (["structures", "--corpus", "latin.txt", "--tokens", "many"], 'found "many"'),
+        (["apply", "--corpus", "latin.txt", "--out", "x", "--store", "."], "add --tokens"),
         (["apply", "--corpus", "blank.txt", "--out", "x"], "one symbol"),
         (["apply", "--corpus", "latin.txt", "--out", "x", "--network", "latin.txt"], "or is damaged"),
     ],

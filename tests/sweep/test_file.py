@@ -26,6 +26,11 @@ def test_a_minimal_file_gets_documented_defaults(tmp_path: Path) -> None:
     assert (file.search.searcher, file.search.scheduler, file.trial.reports, file.resources.cpu) == ("tpe", "asha", 10, 1.0)
 
 
+def test_the_usual_kind_of_task_may_be_written_out(tmp_path: Path) -> None:
+    written = {**MINIMAL, "task": {**MINIMAL["task"], "kind": "language_model"}}
+    assert read(write(tmp_path, written)) == read(write(tmp_path, MINIMAL))
+
+
 def test_all_faults_are_shown_at_once_with_the_nearest_key(tmp_path: Path) -> None:
     broken = {**MINIMAL, "budgte": {}, "trial": {"tokns": 5, "reports": 0}, "resources": {"cpu": "many"}}
     with pytest.raises(UserError) as raised:
