@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right, insort
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +16,17 @@ COLUMNS = ("step", "lowest", "half", "first")
 
 FIRST_RUNG = 1 / 27
 ETA = 3
+
+
+@dataclass(frozen=True)
+class Halving:
+    """How choosy successive halving is: one of ``one_of[k]`` goes on from rung k; once ``fewest`` came there, the best does."""
+
+    one_of: Sequence[int]
+    fewest: int
+
+    def kept(self, rung: int, seen: int) -> int:
+        return max(seen // self.one_of[rung], int(seen >= self.fewest))
 
 
 class Traces:
@@ -64,11 +77,12 @@ class Traces:
         """Paused: could be given a slice now."""
         return self._open[: len(self.lows)]
 
-    def promotable(self, able: np.ndarray) -> int | None:
-        """The trial that successive halving would give the next slice, of those that are ``able``; the highest rung first."""
+    def promotable(self, able: np.ndarray, halving: Halving) -> int | None:
+        """The trial that ``halving`` would give the next slice, of those that are ``able``; the highest rung first."""
         for rung in reversed(range(len(self.rungs) - 1)):
+            kept = halving.kept(rung, len(self._seen[rung]))
             for loss, number in self._waiting[rung]:
-                if bisect_right(self._seen[rung], loss) > len(self._seen[rung]) // ETA:
+                if bisect_right(self._seen[rung], loss) > kept:
                     break
                 if able[number]:
                     return number

@@ -30,7 +30,7 @@ from metasearch.core.protocols import Proposal
 from metasearch.core.rng import derive
 from metasearch.meta import _units as units
 from metasearch.meta._ground import PARENTS, Ground, Learned, candidates, gaussian_process, neighbours
-from metasearch.meta._traces import Traces, compared
+from metasearch.meta._traces import ETA, Halving, Traces, compared
 from metasearch.meta.costs import limited_by_time, paces
 from metasearch.meta.surrogate import Belief, Surrogate
 from metasearch.meta.theta import Theta, learn
@@ -55,9 +55,15 @@ BETTER_THAN_CHANCE = 0.75
 MOST_COMPARISONS = 12.0
 FIRST_SAY = 0.9
 ROWS = 300
-HANDFUL = 30
 RANDOM_SHARE = 0.3
 PLAIN_START = 6
+HANDFUL = 30
+BESIDE = Halving((ETA, ETA, ETA), fewest=ETA)
+ALONE = Halving((3, 6, 8), fewest=5)
+"""Curves of language models cross early and then seldom: the later the rung, the fewer need to go on. Beside history the plain arm
+is a second opinion that goes on early and with the best of ``HANDFUL`` candidates; alone it looks at all of them.
+"""
+
 HOPELESS = 0.02
 """A trial that wins with less probability is not worth another slice, once nothing new may begin."""
 
@@ -195,7 +201,7 @@ class _Decision:
             return None
         if self.new and say > 0 and self._guard_is_due():
             return self._begin_random()
-        return self._by_history() if self.rng.random() < say else self._plainly()
+        return self._by_history() if self.rng.random() < say else self._plainly(alone=say < 0.5)
 
     def _worth_going_on(self) -> bool:
         """Can any trial that waits still win? Asked once nothing new may begin and a trial has been seen whole."""
@@ -335,8 +341,8 @@ class _Decision:
 
     # The arm without
 
-    def _plainly(self) -> Choice | None:
-        number = self.traces.promotable(self.able)
+    def _plainly(self, *, alone: bool) -> Choice | None:
+        number = self.traces.promotable(self.able, ALONE if alone else BESIDE)
         if number is not None:
             return self._go_on(number)
         if not self.new:
@@ -344,8 +350,9 @@ class _Decision:
             return self._go_on(int(waiting[int(np.argmin(self.lowest_N[waiting]))]))
         if self.rng.random() < RANDOM_SHARE or len(self.begun) < PLAIN_START:
             return self._begin_random()
-        handful = self.rng.choice(len(self.new), min(HANDFUL, len(self.new)), replace=False)
-        self.new = [self.new[int(i)] for i in handful]
+        if not alone:
+            handful = self.rng.choice(len(self.new), min(HANDFUL, len(self.new)), replace=False)
+            self.new = [self.new[int(i)] for i in handful]
         belief, _ = self._belief(np.zeros(0, dtype=int), learned=False)
         picked = int(np.argmax(np.round(belief.mean + 0.5 * belief.deviation, 12)))
         return Choice(None, self.new[picked], PLAIN, f"expected {belief.mean[picked]:.2f} ± {belief.deviation[picked]:.2f}")
