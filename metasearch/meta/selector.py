@@ -57,6 +57,9 @@ FIRST_SAY = 0.9
 ROWS = 300
 RANDOM_SHARE = 0.3
 PLAIN_START = 6
+LOST = 0.2
+"""With less say than this history is as good as not there, and the plain arm alone."""
+
 HANDFUL = 30
 BESIDE = Halving((ETA, ETA, ETA), fewest=ETA)
 ALONE = Halving((3, 6, 8), fewest=5)
@@ -201,7 +204,7 @@ class _Decision:
             return None
         if self.new and say > 0 and self._guard_is_due():
             return self._begin_random()
-        return self._by_history() if self.rng.random() < say else self._plainly(alone=say < 0.5)
+        return self._by_history() if self.rng.random() < say else self._plainly(alone=say < LOST)
 
     def _worth_going_on(self) -> bool:
         """Can any trial that waits still win? Asked once nothing new may begin and a trial has been seen whole."""
