@@ -63,7 +63,7 @@ def _as_seen(row: dict[str, Any]) -> dict[str, Any]:
     """With the metric under its own name, and the median of a set as the metric reads."""
     median = row.get("median_loss")
     seen = {} if median is None else {"median": median if row["better"] == "lower" else -median}
-    return {row["metric"]: row["value"], **row, **seen}
+    return {**row, row["metric"]: row["value"], **seen}
 
 
 def _distances(store: Any, task: str | None, like: str | None) -> dict[str, float]:

@@ -42,7 +42,7 @@ def _json(answer: Any) -> str:
 
 def _as_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], console: Console) -> str:
     """Lines as wide as the terminal, or ``WIDE`` where there is none."""
-    names = list(columns or (rows[0] if rows else ()))[:MOST_COLUMNS]
+    names = list(columns) or list(rows[0] if rows else ())[:MOST_COLUMNS]
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in names:
         table.add_column(name, overflow="fold")
@@ -82,7 +82,7 @@ def encoded(table: pa.Table, file_format: str, *, to_file: bool) -> bytes:
     elif file_format == "json":
         print(_json(rows), file=text)
     else:
-        text.write(_as_table(rows, table.column_names, Console(file=text, width=WIDE) if to_file else Console()))
+        text.write(_as_table(rows, table.column_names[:MOST_COLUMNS], Console(file=text, width=WIDE) if to_file else Console()))
     return text.getvalue().encode()
 
 

@@ -137,7 +137,7 @@ def _slice(name: str, trials: Sequence[Trial], history: History) -> Figure:
 
 
 def parallel(history: History, shares: Mapping[str, float]) -> Figure | None:
-    """Parallel coordinates of the trials over the parameters that all of them have, coloured by their metric."""
+    """Parallel coordinates of the trials over the parameters that all of them have, coloured by the metric."""
     trials = able(history)
     shared = [name for name in searched(trials) if all(name in trial.config for trial in trials)]
     if len(shared) < 2 or len(trials) < 2:

@@ -87,17 +87,18 @@ def test_compare_prints_both_and_a_verdict(store: str) -> None:
     assert json.loads(run("compare", "one", "three", "--store", store, "--json").stdout)["tied"] is True
 
 
-def test_a_metric_of_which_higher_is_better_has_its_own_sign(tmp_path: Path) -> None:
-    store, accuracy = str(tmp_path / "store"), Task("own", kind="own", metric="accuracy", source={"mode": "max"})
-    write(Store(store), "one", sweep_of("one", accuracy, ("lstm", 0, [-0.5, -0.75]), ("lstm", 1, [-0.25])))
-    write(Store(store), "two", sweep_of("two", accuracy, ("gru", 0, [-0.5])))
+@pytest.mark.parametrize("metric", ["accuracy", "loss"])
+def test_a_metric_of_which_higher_is_better_has_its_own_sign(tmp_path: Path, metric: str) -> None:
+    store, task = str(tmp_path / "store"), Task("own", kind="own", metric=metric, source={"mode": "max"})
+    write(Store(store), "one", sweep_of("one", task, ("lstm", 0, [-0.5, -0.75]), ("lstm", 1, [-0.25])))
+    write(Store(store), "two", sweep_of("two", task, ("gru", 0, [-0.5])))
     first, second, _ = (line.split() for line in run("best", "--by", "model", "--store", store).stdout.splitlines())
-    assert first[:7] == ["task", "model", "trials", "median", "sweep", "trial", "strategy"] and first[7] == "accuracy"
+    assert first[:7] == ["task", "model", "trials", "median", "sweep", "trial", "strategy"] and first[7] == metric
     assert (second[3], second[7]) == ("0.5", "0.75")
     assert [row["value"] for row in json.loads(run("best", "--at", "10", "--store", store, "--json").stdout)] == [0.5, 0.5, 0.25]
     lines = run("compare", "one", "two", "--store", store).stdout.splitlines()
-    assert lines[0] == "own: accuracy, higher is better" and lines[-1].startswith("one is higher by 0.25")
-    assert next(line.split() for line in lines if line.startswith("accuracy")) == ["accuracy", "0.75", "0.5"]
+    assert lines[0] == f"own: {metric}, higher is better" and lines[-1].startswith("one is higher by 0.25")
+    assert next(line.split() for line in lines if line.startswith(metric)) == [metric, "0.75", "0.5"]
 
 
 def test_the_store_is_checked_compacted_merged_and_upgraded(store: str, tmp_path: Path) -> None:
