@@ -4,8 +4,10 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from ray._private.utils import get_ray_address_file
 from ray.cluster_utils import Cluster
 
 
@@ -16,6 +18,9 @@ def nodes(*offers: dict[str, Any]) -> Iterator[Cluster]:
     Their files lie in a folder of their own: in Ray's own, a ``ray.init()`` of another test would find this cluster.
     """
     folder = tempfile.mkdtemp(prefix="ms-nodes-")
+    Path(get_ray_address_file(None)).parent.mkdir(
+        parents=True, exist_ok=True
+    )  # Cluster notes its address there, but makes no folder
     head, *others = offers
     cluster = Cluster(initialize_head=True, head_node_args={"include_dashboard": False, "temp_dir": f"{folder}/ray", **head})
     try:
