@@ -11,6 +11,7 @@ import typer
 
 from metasearch.cli.options import JsonOption, StoreOption, answer, existing, sweep_names, write_whole
 from metasearch.core.errors import UserError
+from metasearch.core.task import metric_value
 
 if TYPE_CHECKING:
     from metasearch.report.comparison import Comparison
@@ -62,7 +63,7 @@ _BEFORE, _AFTER = ("sweep", "trial", "strategy"), ("step", "seconds", "parameter
 def _as_seen(row: dict[str, Any]) -> dict[str, Any]:
     """With the metric under its own name, and the median of a set as the metric reads."""
     median = row.get("median_loss")
-    seen = {} if median is None else {"median": median if row["better"] == "lower" else -median}
+    seen = {} if median is None else {"median": metric_value(median, row["better"])}
     return {**row, row["metric"]: row["value"], **seen}
 
 

@@ -12,6 +12,11 @@ LANGUAGE_MODEL = "language_model"
 """The kind of a task whose text runs on."""
 
 
+def metric_value(loss: float, better: str) -> float:
+    """The metric as the user sees it, of which ``better`` ("lower" or "higher") values win: that of a stored loss."""
+    return loss if better == "lower" else -loss
+
+
 @dataclass(frozen=True)
 class Task:
     """A corpus (or any problem), its split and tokenizer, the metric to minimise, and a description in numbers.
@@ -49,7 +54,7 @@ class Task:
 
     def value(self, loss: float) -> float:
         """The metric as the user sees it: that of a stored loss."""
-        return self.sign * loss
+        return metric_value(loss, self.better)
 
     @property
     def aim(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from metasearch.core.errors import UserError
 from metasearch.core.event import Fact, Reported
 from metasearch.core.history import NEVER_BEST, History
+from metasearch.core.task import metric_value
 from metasearch.store.archive import Store
 
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
@@ -78,7 +79,7 @@ class Comparison:
 
     def value(self, loss: float | None) -> float | None:
         """The metric as the user sees it: that of a loss."""
-        return -loss if loss is not None and self.direction == "higher" else loss
+        return None if loss is None else metric_value(loss, self.direction)
 
 
 def compare(store: Store, one: str, other: str) -> Comparison:

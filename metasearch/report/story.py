@@ -68,14 +68,14 @@ def _proposed(fact: Proposed, history: History) -> str:
 
 def _reported(fact: Reported, history: History) -> str:
     task = history.sweep.task
-    metric = "the loss" if task.better == "lower" else task.metric
+    metric = "loss" if task.better == "lower" else task.metric
     if not math.isfinite(fact.loss):
-        return f"step {fact.step:,}: {metric} is {task.value(fact.loss)}"
+        return f"step {fact.step:,}: the {metric} is {task.value(fact.loss)}"
     others = [loss for trial in history if trial.number != fact.trial and math.isfinite(loss := trial.loss_at(fact.step))
               and trial.step >= fact.step]  # fmt: skip
     place = 1 + sum(loss < fact.loss for loss in others)
     rank = f", number {place} of {len(others) + 1} that got here" if others else ", the first to get here"
-    return f"step {fact.step:,}: {metric.removeprefix('the ')} {task.value(fact.loss):.5g}{rank}"
+    return f"step {fact.step:,}: {metric} {task.value(fact.loss):.5g}{rank}"
 
 
 def _judged(fact: Judged) -> str:

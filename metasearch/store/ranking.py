@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from metasearch.core.config import STRATEGY
 from metasearch.core.errors import UserError
+from metasearch.core.task import metric_value
 from metasearch.store.noise import Noise
 from metasearch.store.query import ask
 from metasearch.store.rows import NEVER_WIN
@@ -213,7 +214,7 @@ def told(leaders: Sequence[Mapping[str, Any]], trials: pa.Table, by: pa.Field | 
         reached = {"step": trial["best_step"]}
         if budget.on_curve:
             reached = {"loss": leader["loss"], "step": leader["best_step"], "seconds": leader["seconds"]}
-            reached["value"] = leader["loss"] if trial["better"] == "lower" else -leader["loss"]
+            reached["value"] = metric_value(leader["loss"], trial["better"])
         rows.append({**trial, **{field.name: leader[field.name] for field in (*compared, *standing)}, **reached})
     return pa.Table.from_pylist(rows, schema=pa.schema([*compared, *fields, *standing]))
 

@@ -18,9 +18,8 @@ def nodes(*offers: dict[str, Any]) -> Iterator[Cluster]:
     Their files lie in a folder of their own: in Ray's own, a ``ray.init()`` of another test would find this cluster.
     """
     folder = tempfile.mkdtemp(prefix="ms-nodes-")
-    Path(get_ray_address_file(None)).parent.mkdir(
-        parents=True, exist_ok=True
-    )  # Cluster notes its address there, but makes no folder
+    # Cluster notes its address in a folder that it does not make.
+    Path(get_ray_address_file(None)).parent.mkdir(parents=True, exist_ok=True)
     head, *others = offers
     cluster = Cluster(initialize_head=True, head_node_args={"include_dashboard": False, "temp_dir": f"{folder}/ray", **head})
     try:
