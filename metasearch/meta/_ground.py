@@ -14,6 +14,7 @@ from metasearch.core.history import History
 from metasearch.core.rng import derive
 from metasearch.core.space import Space
 from metasearch.meta.features import Layout
+from metasearch.meta.practice import doubts
 from metasearch.meta.surrogate import Places, Surrogate
 from metasearch.meta.theta import Theta, plain_kernel
 
@@ -51,13 +52,16 @@ class Ground:
         self.theta, self.learned, self.space = theta, learned, history.sweep.space
         self.layout = theta.layout_for(self.space)
         self.costs = theta.costs.on(self.layout)
+        some = self.space.candidates or [self.space.sample(derive(0, "doubt", k)) for k in range(NEIGHBOURS)]
+        self.usual_doubt = float(doubts(map(self.space.encode, some), self.layout).mean())
         self._start(circumstances(history.sweep.task.descriptor, history.sweep.horizon))
 
     def _start(self, descriptor: Mapping[str, float]) -> None:
         self.descriptor = descriptor
         self.position: dict[str, int] = {}
         self.points = np.zeros((0, len(self.layout.groups)))
-        self.places: list[Surrogate] = [Places(plain_kernel(self.layout), self.layout, None, np.zeros(0))]
+        plain = Places(plain_kernel(self.layout), self.layout, None, np.zeros(0), self.usual_doubt)
+        self.places: list[Surrogate] = [plain]
         learned = self.learned(self.theta, self.layout, descriptor)
         if learned is not None:
             self.places.append(learned)
@@ -72,10 +76,11 @@ class Ground:
             self._start(self.descriptor)
             new = list({config.id: config for config in configs}.values())
         if new:
-            points = self.layout.points([self.space.encode(config) for config in new], self.space.names)
+            codes = [self.space.encode(config) for config in new]
+            points, doubt_N = self.layout.points(codes, self.space.names), doubts(codes, self.layout)
             self.points = np.concatenate([self.points, points])
             for places in self.places:
-                places.add(points)
+                places.add(points, doubt_N)
             for config in new:
                 self.position[config.id] = len(self.position)
         return np.array([self.position[config.id] for config in configs], dtype=int)

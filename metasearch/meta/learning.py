@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from metasearch.meta.features import Layout
-from metasearch.meta.surrogate import NEAR_RESPONSE, Kernel, Rows
+from metasearch.meta.surrogate import NEAR_RESPONSE, PRACTICE_DEVIATION, Kernel, Rows
 
 STEPS = 150
 TASKS_AT_ONCE, ROWS_AT_ONCE = 6, 240
@@ -73,6 +73,7 @@ class _Problem:
             "weights": torch.log(torch.tensor(weights, dtype=torch.float64)),
             "variances": torch.log(torch.tensor([max(getattr(kernel, name), 1e-4) for name in VARIANCES], dtype=torch.float64)),
             "mean": torch.tensor([kernel.mean], dtype=torch.float64),
+            "practice": torch.tensor([kernel.practice], dtype=torch.float64),
             "shift": torch.zeros(tasks, dtype=torch.float64),
             "log_scale": torch.zeros(tasks, dtype=torch.float64),
             "offsets": torch.zeros(len(layout.groups), dtype=torch.float64),
@@ -90,13 +91,13 @@ class _Problem:
         self.moving = torch.tensor(moving, dtype=torch.float64) * float(layout.rates.any())
         self.number = torch.tensor([kind == "number" for _, kind in layout.groups])
         self.variance, self.task = torch.tensor(rows.variance_N), torch.tensor(rows.task_N)
-        self.descriptor = torch.tensor(rows.descriptor_TE)
+        self.descriptor, self.doubt = torch.tensor(rows.descriptor_TE), torch.tensor(rows.doubt_N)
         self.spread = torch.tensor(PRIOR_SPREAD, dtype=torch.float64)
 
     def loss(self, picked: np.ndarray) -> torch.Tensor:
         i, u = torch.tensor(picked), self.unknowns
         log_scale = u["log_scale"][self.task[i]]
-        surprise = (self.z[i] - u["shift"][self.task[i]]) * torch.exp(-log_scale) - u["mean"]
+        surprise = (self.z[i] - u["shift"][self.task[i]]) * torch.exp(-log_scale) - u["mean"] + u["practice"] * self.doubt[i]
         noise = self.variance[i] * torch.exp(-2 * log_scale) + self._of("noise")
         factor = torch.linalg.cholesky(self._covariance(i) + torch.diag(noise))
         explained = torch.cholesky_solve(surprise[:, None], factor)[:, 0]
@@ -136,6 +137,7 @@ class _Problem:
             (u["weights"] - self.start["weights"]) / WEIGHT_SPREAD,
             (u["variances"] - self.start["variances"]) / self.spread,
             u["mean"] / MEAN_SPREAD,
+            (u["practice"] - self.start["practice"]) / PRACTICE_DEVIATION,
             u["shift"] / SHIFT_SPREAD,
             u["log_scale"] / SCALE_SPREAD,
             u["offsets"] / OFFSET_SPREAD,
@@ -155,6 +157,7 @@ class _Problem:
             weights={**self.kernel.weights, **dict(zip(self.numbers, weights, strict=False))},
             option_weights={**self.kernel.option_weights, **dict(zip(self.options, weights[len(self.numbers) :], strict=True))},
             mean=float(values["mean"][0]),
+            practice=float(values["practice"][0]),
             usual_rate=float(values["usual_rate"][0]),
             offsets={
                 label: float(off) for label, off, moves in zip(self.labels, values["offsets"], self.moving, strict=True) if moves

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.special import betaincc, ndtr
+from scipy.special import betaincc, ndtr, softmax
 
 from metasearch.core.archive import Archive
 from metasearch.core.config import Config
@@ -32,6 +32,7 @@ from metasearch.meta import _units as units
 from metasearch.meta._ground import PARENTS, Ground, Learned, candidates, gaussian_process, neighbours
 from metasearch.meta._traces import ETA, Halving, Traces, compared
 from metasearch.meta.costs import limited_by_time, paces
+from metasearch.meta.practice import doubts
 from metasearch.meta.surrogate import Belief, Surrogate
 from metasearch.meta.theta import Theta, learn
 
@@ -57,6 +58,9 @@ FIRST_SAY = 0.9
 ROWS = 300
 RANDOM_SHARE = 0.3
 PLAIN_START = 6
+UNDOUBTED = 8.0
+"""With no history the first ``PLAIN_START`` are drawn with a probability that falls by a factor e for each 1/8 of doubt."""
+
 LOST = 0.2
 """With less say than this history is as good as not there, and the plain arm alone."""
 
@@ -228,7 +232,7 @@ class _Decision:
         space = self.history.sweep.space
         if not len(self.history) and not space.candidates:
             return Choice(None, space.default(), PLAIN, "defaults")
-        return self._begin_random()
+        return self._begin_undoubted()
 
     def _guard_is_due(self) -> bool:
         guards = [trial for trial in self.history if trial.origin == GUARD]
@@ -239,6 +243,15 @@ class _Decision:
         """From the whole space: the candidates lean towards what was good."""
         drawn = draw(self.history, self.rng)
         return None if drawn is None else Choice(None, drawn, GUARD, "drawn at random")
+
+    def _begin_undoubted(self) -> Choice:
+        """Drawn at random from what may begin, the rather, the less practice doubts it."""
+        pool = self.new
+        if not self.history.sweep.space.candidates:
+            pool = [draw(self.history, self.rng) or config for config in self.new]
+        doubt = doubts(map(self.history.sweep.space.encode, pool), self.ground.layout)
+        chance = softmax(-UNDOUBTED * doubt)
+        return Choice(None, pool[int(self.rng.choice(len(pool), p=chance))], PLAIN, "drawn as practice suggests")
 
     # The arm with history
 
@@ -351,6 +364,8 @@ class _Decision:
         if not self.new:
             waiting = np.flatnonzero(self.able)
             return self._go_on(int(waiting[int(np.argmin(self.lowest_N[waiting]))]))
+        if alone and len(self.begun) < PLAIN_START:
+            return self._begin_undoubted()
         if self.rng.random() < RANDOM_SHARE or len(self.begun) < PLAIN_START:
             return self._begin_random()
         if not alone:

@@ -2,10 +2,11 @@
 
 The value of config x on task s is, in units in which 0 is an ordinary result of the task and 1 a very good one,
 
-    z(s, x) = mean + shared(x) + near(d_s, x) + own_s(x) + level_s + noise
+    z(s, x) = mean - practice · doubt(x) + shared(x) + near(d_s, x) + own_s(x) + level_s + noise
 
 ``shared`` is one function for all tasks, ``near`` varies with the task's descriptor d, ``own_s`` belongs to one task. Each is a
 Matérn-5/2 process over the points of ``features.Layout`` with a distance weight for each parameter, plus a quadratic response.
+``doubt`` is what practice knows before any result (``practice``).
 All correlations between tasks are positive by construction (Swersky et al., 2013; Tighineanu et al., 2022, for the hierarchy).
 """
 
@@ -25,6 +26,9 @@ from metasearch.meta.features import Layout
 NEAR_RESPONSE = 0.2
 """Variance of the quadratic response within ``near``, as a share of its Matérn part."""
 
+PRACTICE_DEVIATION, PRACTICE_HEARD = 0.3, 10
+"""How uncertain the kernel's ``practice`` is on a task without history, and after so many trials it counts half."""
+
 JITTER = 1e-8
 
 
@@ -35,6 +39,8 @@ class Kernel:
 
     ``usual_rate``, ``offsets`` and ``task_offsets``: where the best learning rate lies, and how far it moves with each other
     coordinate (by its label) and with each number of the task's descriptor. Learning rates are compared after that is taken away.
+
+    ``practice``: what is expected of a config that practice doubts altogether, below one that it does not doubt.
     """
 
     weights: Mapping[str, float]
@@ -53,6 +59,7 @@ class Kernel:
     usual_rate: float = 0.0
     offsets: Mapping[str, float] = field(default_factory=dict)
     task_offsets: Sequence[float] = ()
+    practice: float = 0.0
 
     def normalised(self, points_ND: np.ndarray, layout: Layout, descriptor_NE: np.ndarray) -> np.ndarray:
         """Points whose learning rates are relative to what is usual for such a config on such a task."""
@@ -91,13 +98,16 @@ def response_features(points_ND: np.ndarray, layout: Layout) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Rows:
-    """Results of past tasks. ``task_N``: index of each row's task in ``descriptor_TE``, whose columns are standardised."""
+    """Results of past tasks. ``task_N``: index of each row's task in ``descriptor_TE``, whose columns are standardised.
+    ``doubt_N``: what practice holds against each config.
+    """
 
     points_ND: np.ndarray
     z_N: np.ndarray
     variance_N: np.ndarray
     task_N: np.ndarray
     descriptor_TE: np.ndarray
+    doubt_N: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -126,8 +136,8 @@ class Surrogate(Protocol):
     @property
     def noise(self) -> float: ...
 
-    def add(self, points_ND: np.ndarray) -> None:
-        """Adds points at the end, as the layout of the task has them."""
+    def add(self, points_ND: np.ndarray, doubt_N: np.ndarray) -> None:
+        """Adds points at the end, as the layout of the task has them, and what practice holds against them."""
         ...
 
     def believe(self, seen: np.ndarray, z: np.ndarray, variance: np.ndarray, wanted: np.ndarray) -> Belief:
@@ -142,28 +152,36 @@ class Surrogate(Protocol):
 class Places:
     """Points as one kernel sees them, for a target task: prior mean and covariance of z, given what past tasks showed.
 
-    Grows: rows are added at the end and never change. With ``rows`` None nothing is known of other tasks.
+    Grows: rows are added at the end and never change. With ``rows`` None nothing is known of other tasks: then it is uncertain how
+    far practice is right, and it is heard the less, the more was seen (Hvarfner et al., 2022, equation 6). ``usual_doubt``: where
+    the kernel's mean is expected.
     """
 
-    def __init__(self, kernel: Kernel, layout: Layout, rows: Rows | None, descriptor_E: np.ndarray) -> None:
-        self.kernel, self.layout, self.descriptor_E = kernel, layout, descriptor_E
+    def __init__(
+        self, kernel: Kernel, layout: Layout, rows: Rows | None, descriptor_E: np.ndarray, usual_doubt: float = 0.0
+    ) -> None:
+        self.kernel, self.layout, self.descriptor_E, self.usual_doubt = kernel, layout, descriptor_E, usual_doubt
         self.past = None if rows is None else _Past(kernel, layout, rows, descriptor_E)
         width = len(layout.groups)
         self._scaled = np.zeros((0, width))
         self._features = response_features(np.zeros((0, width)), layout)
         self._known = np.zeros((len(rows.z_N) if rows is not None else 0, 0))
-        self.mean = np.zeros(0)
+        self.mean, self.doubt = np.zeros(0), np.zeros(0)
         self.covariance = np.zeros((0, 0))
 
-    def add(self, points_ND: np.ndarray) -> None:
+    def add(self, points_ND: np.ndarray, doubt_N: np.ndarray) -> None:
         points_ND = self.kernel.normalised(points_ND, self.layout, np.tile(self.descriptor_E, (len(points_ND), 1)))
         scaled, features = self.kernel.scaled(points_ND, self.layout), response_features(points_ND, self.layout)
         before = len(self.mean)
+        self.doubt = np.concatenate([self.doubt, doubt_N])
         self._scaled = np.concatenate([self._scaled, scaled])
         self._features = np.concatenate([self._features, features])
         block = self._prior(scaled, features)
         mean = np.full(len(scaled), self.kernel.mean)
-        if self.past is not None:
+        if self.past is None:
+            block = block + PRACTICE_DEVIATION**2 * np.outer(doubt_N, self.doubt)
+        else:
+            mean = mean - self.kernel.practice * doubt_N
             known = self.past.seen_from(scaled, features)
             self._known = np.concatenate([self._known, known], axis=1)
             mean = mean + known.T @ self.past.surprise
@@ -182,37 +200,45 @@ class Places:
         linear = kernel.response + kernel.own_response + near * NEAR_RESPONSE
         return np.asarray((kernel.shared + near) * base + linear * response + kernel.own * own + kernel.level)
 
-    def foreseen(self, points_ND: np.ndarray) -> Belief:
+    def foreseen(self, points_ND: np.ndarray, doubt_N: np.ndarray) -> Belief:
         """What is believed of points that are not added, before anything is observed here."""
         points_ND = self.kernel.normalised(points_ND, self.layout, np.tile(self.descriptor_E, (len(points_ND), 1)))
         scaled, features = self.kernel.scaled(points_ND, self.layout), response_features(points_ND, self.layout)
         kernel, near = self.kernel, self.kernel.near if self.past is not None else 0.0
         linear = kernel.response + kernel.own_response + near * NEAR_RESPONSE
         variance = kernel.shared + near + kernel.own + kernel.level + linear * (features**2).sum(1)
+        mean = kernel.mean - kernel.practice * doubt_N
         if self.past is None:
-            return Belief(np.full(len(scaled), kernel.mean), np.sqrt(variance))
+            return Belief(mean, np.sqrt(variance + (PRACTICE_DEVIATION * doubt_N) ** 2))
         known = self.past.seen_from(scaled, features)
         left = np.maximum(variance - (known**2).sum(0), JITTER)
-        return Belief(kernel.mean + known.T @ self.past.surprise, np.sqrt(left))
+        return Belief(mean + known.T @ self.past.surprise, np.sqrt(left))
 
     @property
     def noise(self) -> float:
         return self.kernel.noise
 
     def believe(self, seen: np.ndarray, z: np.ndarray, variance: np.ndarray, wanted: np.ndarray) -> Belief:
-        prior = np.diag(self.covariance)[wanted]
+        prior, mean = np.diag(self.covariance)[wanted], self._expected(len(seen))
         if not len(seen):
-            return Belief(self.mean[wanted], np.sqrt(np.maximum(prior, JITTER)))
+            return Belief(mean[wanted], np.sqrt(np.maximum(prior, JITTER)))
         factor = cholesky(self.covariance[np.ix_(seen, seen)] + np.diag(variance + self.noise), lower=True)
         gain = solve_triangular(factor, self.covariance[np.ix_(seen, wanted)], lower=True)
-        surprise = solve_triangular(factor, z - self.mean[seen], lower=True)
-        return Belief(self.mean[wanted] + gain.T @ surprise, np.sqrt(np.maximum(prior - (gain**2).sum(0), JITTER)))
+        surprise = solve_triangular(factor, z - mean[seen], lower=True)
+        return Belief(mean[wanted] + gain.T @ surprise, np.sqrt(np.maximum(prior - (gain**2).sum(0), JITTER)))
 
     def log_evidence(self, seen: np.ndarray, z_GN: np.ndarray, variance_GN: np.ndarray) -> np.ndarray:
         covariance = self.covariance[np.ix_(seen, seen)][None] + _diagonals(variance_GN + self.noise)
         factor = np.linalg.cholesky(covariance)
-        surprise = np.linalg.solve(factor, (z_GN - self.mean[seen])[:, :, None])[:, :, 0]
+        surprise = np.linalg.solve(factor, (z_GN - self._expected(len(seen))[seen])[:, :, None])[:, :, 0]
         return np.asarray(-0.5 * (surprise**2).sum(1) - np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(1))
+
+    def _expected(self, seen: int) -> np.ndarray:
+        """The prior mean at every place once so many were ``seen``."""
+        if self.past is not None:
+            return self.mean
+        heard = self.kernel.practice * PRACTICE_HEARD / (PRACTICE_HEARD + seen)
+        return np.asarray(self.mean - heard * (self.doubt - self.usual_doubt))
 
 
 class _Past:
@@ -232,7 +258,7 @@ class _Past:
             nearness_NN = kernel.near * _nearness(descriptor_NE, descriptor_NE, kernel)
             covariance = covariance + nearness_NN * (base + NEAR_RESPONSE * response)
         self.factor = cholesky(covariance + np.diag(rows.variance_N + kernel.noise + JITTER), lower=True)
-        self.surprise = solve_triangular(self.factor, rows.z_N - kernel.mean, lower=True)
+        self.surprise = solve_triangular(self.factor, rows.z_N - kernel.mean + kernel.practice * rows.doubt_N, lower=True)
 
     def seen_from(self, scaled: np.ndarray, features: np.ndarray) -> np.ndarray:
         base, response = matern(self.scaled, scaled), self.features @ features.T

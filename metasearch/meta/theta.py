@@ -18,11 +18,15 @@ from metasearch.meta import costs as pacing
 from metasearch.meta import curves
 from metasearch.meta.features import LEARNING_RATES, Code, Layout, layout_of
 from metasearch.meta.learning import Fitted, fit
+from metasearch.meta.practice import doubts
 from metasearch.meta.surrogate import Kernel, Rows
 
 MOST_ROWS = 600
 FEWEST_TRIALS = 3
 """A task with fewer results says nothing about what is ordinary on it."""
+
+PRACTICE = 0.6
+"""How much worse than an ordinary result one is expected to be, about, with which practice agrees in nothing."""
 
 BEST_OF_A_TASK = 3
 FEWEST_CURVES = 20
@@ -94,6 +98,7 @@ class Theta:
             np.array([result.variance for result in self.results]),
             np.array([result.task for result in self.results]),
             np.array([self.place(descriptor) for descriptor in self.descriptors]),
+            doubts((result.code for result in self.results), layout),
         )
 
     def place(self, descriptor: Mapping[str, float]) -> np.ndarray:
@@ -158,7 +163,7 @@ def plain_kernel(layout: Layout) -> Kernel:
     """What is assumed before anything is learned."""
     usual = 1.4 / math.sqrt(max(len(layout.names), 1))
     weights = {name: usual * (2.0 if name in LEARNING_RATES else 1.0) for name in layout.names}
-    return Kernel(weights, dict.fromkeys(layout.names, 1.0))
+    return Kernel(weights, dict.fromkeys(layout.names, 1.0), practice=PRACTICE)
 
 
 def learn(archive: Archive, rng: np.random.Generator) -> Theta:

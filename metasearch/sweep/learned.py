@@ -29,7 +29,7 @@ from metasearch.sweep.environment import own_version
 
 Say = Callable[[str], None]
 
-FORMATS = {"selector": 4, "optimizer": 3}
+FORMATS = {"selector": 5, "optimizer": 3}
 """Raised whenever the same archive would teach a part something else, or in another form, than the metasearch before."""
 
 SELECTOR = "selector"

@@ -68,8 +68,8 @@ class InContextPlaces:
         self.frame = Frame(layout, descriptor_E)
         self.points_ND = np.zeros((0, len(layout.groups)))
 
-    def add(self, points_ND: np.ndarray) -> None:
-        self.gaussian.add(points_ND)
+    def add(self, points_ND: np.ndarray, doubt_N: np.ndarray) -> None:
+        self.gaussian.add(points_ND, doubt_N)
         self.points_ND = np.concatenate([self.points_ND, points_ND])
 
     def log_evidence(self, seen: np.ndarray, z_GN: np.ndarray, variance_GN: np.ndarray) -> np.ndarray:
@@ -79,7 +79,8 @@ class InContextPlaces:
         if not len(wanted):
             return Belief(np.zeros(0), np.zeros(0))
         kept = _most_telling(z)
-        own = Rows(self.points_ND[seen[kept]], z[kept], variance[kept], np.zeros(len(kept), int), self.frame.descriptor_E[None])
+        points_ND, doubt_N = self.points_ND[seen[kept]], self.gaussian.doubt[seen[kept]]
+        own = Rows(points_ND, z[kept], variance[kept], np.zeros(len(kept), int), self.frame.descriptor_E[None], doubt_N)
         with torch.no_grad():
             mean, deviation = network.moments(self.model(self.frame.asked(self.past, own, self.points_ND[wanted])))
         return Belief(mean[0].double().numpy(), deviation[0].double().numpy())
@@ -155,7 +156,9 @@ def _spread(places: np.ndarray, z_N: np.ndarray, most: int) -> np.ndarray:
 
 
 def _part(rows: Rows, kept: np.ndarray) -> Rows:
-    return Rows(rows.points_ND[kept], rows.z_N[kept], rows.variance_N[kept], rows.task_N[kept], rows.descriptor_TE)
+    return Rows(
+        rows.points_ND[kept], rows.z_N[kept], rows.variance_N[kept], rows.task_N[kept], rows.descriptor_TE, rows.doubt_N[kept]
+    )
 
 
 def load_weights(path: Path) -> torch.nn.Module:
