@@ -24,8 +24,11 @@ class Scale(Enum):
         return 1.0 - math.pow(10.0, -code) if self is Scale.COMPLEMENT else code
 
 
+LEARNING_RATES = ("lr", "learning_rate", "initial_lr", "base_lr", "peak_lr", "max_lr", "learning_rate_init")
+"""What a learning rate is called."""
+
 MEANING: dict[str, Scale] = {
-    **dict.fromkeys(("lr", "learning_rate", "initial_lr", "weight_decay", "l1", "l2", "eps", "epsilon", "batch_size"), Scale.LOG),
+    **dict.fromkeys((*LEARNING_RATES, "weight_decay", "l1", "l2", "eps", "epsilon", "batch_size"), Scale.LOG),
     **dict.fromkeys(("width", "embedding_width", "context", "clip_norm", "clip_value", "clip_ratio", "init_gain"), Scale.LOG),
     **dict.fromkeys(("momentum", "beta1", "beta2", "beta3"), Scale.COMPLEMENT),
 }

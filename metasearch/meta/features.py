@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from metasearch.core.domains import Choice, Fixed, Float, Int
-from metasearch.core.scales import Scale
+from metasearch.core.scales import LEARNING_RATES, Scale
 from metasearch.core.space import Space, encode_value
 
 Code = Mapping[str, float | str]
@@ -24,9 +24,6 @@ Code = Mapping[str, float | str]
 ABSENT = "\x00absent"
 FURTHEST = 3.0
 """Coordinates are cut here: what lies further from everything known is far away, however far."""
-
-LEARNING_RATES = frozenset({"lr", "learning_rate", "initial_lr"})
-"""Parameters whose length scales are known to be short, and whose best values are known to move with the rest of the config."""
 
 LEAST_WIDTH = {Scale.LOG: 0.75, Scale.COMPLEMENT: 0.75, Scale.LINEAR: 1e-6}
 """Half a range, in codes. Narrower ranges are not blown up: what differs little in meaning differs little here."""
@@ -65,7 +62,7 @@ class Layout:
 
     @cached_property
     def rates(self) -> np.ndarray:
-        """Which coordinates are learning rates."""
+        """Which coordinates are learning rates: their length scales are short, and the best move with the rest of the config."""
         return np.array([name in LEARNING_RATES and kind == "number" for name, kind in self.groups], dtype=bool)
 
     def point(self, code: Code, known: Iterable[str] | None = None) -> np.ndarray:

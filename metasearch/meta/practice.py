@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metasearch.meta.features import LEARNING_RATES, Code, Layout
+from metasearch.core.scales import LEARNING_RATES
+from metasearch.meta.features import Code, Layout
 
 USUAL_RATE = -3.0
 """Log10 of a learning rate of Adam and of all methods that divide by the size of the gradient."""
@@ -36,7 +37,7 @@ UNNAMED_MOMENTUM = -2.0
 OFF, OFF_FAR = 0.25, 0.5
 """Doubt of a learning rate grows with the square of the decades that it is off, from two decades on linearly."""
 
-NARROW, WIDE = 1.0, 3.0
+NARROW, WIDE = 1.5, 3.0
 """Decades: who searches so narrow a range of learning rates has used what practice knows; in so wide a one it is heard in full."""
 
 

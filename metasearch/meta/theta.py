@@ -13,10 +13,11 @@ import numpy as np
 from metasearch.core.archive import Archive, PastTask, PastTrial
 from metasearch.core.config import Config
 from metasearch.core.likeness import DescriptorScale
+from metasearch.core.scales import LEARNING_RATES
 from metasearch.core.space import Space
 from metasearch.meta import costs as pacing
 from metasearch.meta import curves
-from metasearch.meta.features import LEARNING_RATES, Code, Layout, layout_of
+from metasearch.meta.features import Code, Layout, layout_of
 from metasearch.meta.learning import Fitted, fit
 from metasearch.meta.practice import doubts
 from metasearch.meta.surrogate import Kernel, Rows

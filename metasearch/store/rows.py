@@ -17,10 +17,8 @@ import pyarrow.compute as pc
 from metasearch.core.config import STRATEGY, Value
 from metasearch.core.event import Fact, Opened, Resumed
 from metasearch.core.history import ENDED, NEVER_BEST, History, Trial
+from metasearch.core.scales import LEARNING_RATES
 from metasearch.store.schema import COLUMNS, STANDARD_METRICS, plain_json
-
-LEARNING_RATES = ("lr", "learning_rate", "initial_lr")
-"""Names under which spaces know the learning rate; the column ``lr`` holds the first that is there."""
 
 NEVER_WIN = tuple(sorted(state.value for state in NEVER_BEST))
 """States of trials that cannot be the best of anything."""
@@ -215,6 +213,7 @@ def _algorithm(spec: Any) -> str | None:
 
 
 def _learning_rate(config: Mapping[str, Value]) -> float | None:
+    """For the column ``lr``: the first that is there."""
     found = next((config[name] for name in LEARNING_RATES if name in config), None)
     return float(found) if isinstance(found, int | float) else None
 

@@ -19,16 +19,13 @@ from metasearch.core.config import Config
 from metasearch.core.errors import UserError, did_you_mean
 from metasearch.core.recording import RecordedTable
 from metasearch.core.rng import derive
-from metasearch.core.scales import Scale
+from metasearch.core.scales import LEARNING_RATES, Scale
 from metasearch.core.space import Fixed, Space
 from metasearch.store.archive import Store
 from metasearch.store.tables import read_curve_table, read_past_task, table_tasks
 
 CORRUPTIONS = ("none", "permute", "reverse", "mixed")
 """What can be done to sources, to see what misleading history costs."""
-
-LEARNING_RATES = ("lr", "learning_rate", "initial_lr")
-"""What the learning rate is called: the parameter by which sources may be shifted."""
 
 EVERY = "*"
 
