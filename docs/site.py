@@ -1,4 +1,6 @@
-"""What makes the site from the pages as they are: the README is its front page, and links to source files become text."""
+"""What makes the site from the pages as they are: the README is its front page, links to source files become text, and Mermaid's
+pictures are drawn in the reader's browser, which needs a network for it; without one their source is shown.
+"""
 
 import os
 import re
@@ -6,9 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
+from pymdownx.superfences import fence_code_format
 
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"\[([^\]]+)\]\(([^)\s]+)\)")
+
+
+def on_config(config: Any) -> Any:
+    drawn = {"name": "mermaid", "class": "mermaid", "format": fence_code_format}
+    config.mdx_configs["pymdownx.superfences"] = {"custom_fences": [drawn]}
+    return config
 
 
 def on_files(files: Files, config: Any) -> Files:

@@ -32,3 +32,5 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "What survives a crash" in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    pictures = (tmp_path / "site" / "how-it-works" / "index.html").read_text(encoding="utf-8").count('<pre class="mermaid">')
+    assert pictures == page("docs/how-it-works.md").count("```mermaid") > 0
