@@ -43,7 +43,7 @@ HISTORY, PLAIN, GUARD = "history", "plain", "guard"
 PERSIST = 0.7
 PERSIST_EARLY = 0.3
 PROMISING = 0.3
-OPENING, OPENING_AGE = 8, 0.04
+OPENING, OPENING_AGE = 8, 0.035
 """History's first trials are a portfolio: each of so many gets this share of a full training before any gets more."""
 
 GUARD_SHARE = 0.12
