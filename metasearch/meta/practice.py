@@ -61,7 +61,7 @@ LIMITS: Mapping[str, _Limit] = {
 
 
 def doubts(codes: Iterable[Code], layout: Layout) -> np.ndarray:
-    """Of each config, in [0, 1). ``layout`` tells which learning rates are under discussion."""
+    """Of each config, from 0 to 1. ``layout`` tells which learning rates are under discussion."""
     return np.array([1.0 - math.exp(-_against(code, layout)) for code in codes])
 
 
