@@ -28,6 +28,9 @@ NEIGHBOURS, PARENTS = 40, 4
 CHANGED, ALL_THE_WAY = 0.35, 0.5
 """How probable it is that a parameter of a neighbour differs from its parent's, and then that it is simply drawn anew."""
 
+USUAL_AMONG = 40
+"""Configs over which the usual doubt is averaged."""
+
 MOST_CANDIDATES = 1000
 MOST_PLACES = 2500
 
@@ -52,7 +55,7 @@ class Ground:
         self.theta, self.learned, self.space = theta, learned, history.sweep.space
         self.layout = theta.layout_for(self.space)
         self.costs = theta.costs.on(self.layout)
-        some = self.space.candidates or [self.space.sample(derive(0, "doubt", k)) for k in range(NEIGHBOURS)]
+        some = self.space.candidates or [self.space.sample(derive(0, "doubt", k)) for k in range(USUAL_AMONG)]
         self.usual_doubt = float(doubts(map(self.space.encode, some), self.layout).mean())
         self._start(circumstances(history.sweep.task.descriptor, history.sweep.horizon))
 

@@ -153,8 +153,8 @@ class Places:
     """Points as one kernel sees them, for a target task: prior mean and covariance of z, given what past tasks showed.
 
     Grows: rows are added at the end and never change. With ``rows`` None nothing is known of other tasks: then it is uncertain how
-    far practice is right, and it is heard the less, the more was seen (Hvarfner et al., 2022, equation 6). ``usual_doubt``: where
-    the kernel's mean is expected.
+    far practice is right, and it is heard the less, the more was seen (after Hvarfner et al., 2022, whose prior fades with the
+    number of trials). ``usual_doubt``: where the kernel's mean is expected.
     """
 
     def __init__(
@@ -207,7 +207,7 @@ class Places:
         kernel, near = self.kernel, self.kernel.near if self.past is not None else 0.0
         linear = kernel.response + kernel.own_response + near * NEAR_RESPONSE
         variance = kernel.shared + near + kernel.own + kernel.level + linear * (features**2).sum(1)
-        mean = kernel.mean - kernel.practice * doubt_N
+        mean = kernel.mean - kernel.practice * (doubt_N - self.usual_doubt)
         if self.past is None:
             return Belief(mean, np.sqrt(variance + (PRACTICE_DEVIATION * doubt_N) ** 2))
         known = self.past.seen_from(scaled, features)
