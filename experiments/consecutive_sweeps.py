@@ -3,7 +3,9 @@
     python experiments/consecutive_sweeps.py --store /tmp/consecutive
 
 On every corpus sweeps of equal budget run on Ray Tune: TPE with ASHA, and other methods, each in a store of its own that fills up:
-the meta-selector unless told otherwise; ``steered`` is TPE with ASHA beside the meta-optimizer, ``both`` the two learned ones.
+the meta-selector unless told otherwise; ``steered`` is TPE with ASHA beside the meta-optimizer, ``both`` the two learned ones,
+``started`` TPE with ASHA and where training starts in the space: name the file of a meta-network that learned from other corpora in
+``METASEARCH_NETWORK``.
 Printed is, for every corpus, what all found, and the share of TPE + ASHA's tokens after which a method was as good as TPE + ASHA at
 its end. Run again with the same store it goes on where it stopped.
 """
@@ -36,7 +38,15 @@ SPACE = {
 }
 BASELINE = "tpe"
 TPE, META = {"searcher": "tpe", "scheduler": "asha"}, {"searcher": "meta", "scheduler": "meta"}
-METHODS = {BASELINE: TPE, "meta": META, "steered": {**TPE, "controller": "meta"}, "both": {**META, "controller": "meta"}}
+STARTED = "started"
+METHODS = {
+    BASELINE: TPE,
+    "meta": META,
+    "steered": {**TPE, "controller": "meta"},
+    "both": {**META, "controller": "meta"},
+    STARTED: TPE,
+}
+STARTS = {"init": ["default", "unigram", "meta"]}
 TRIAL_TOKENS, REPORTS = 120_000, 8
 
 Trajectory = list[tuple[int, float]]
@@ -47,7 +57,7 @@ def sweep_file(corpus: str, method: str, trainings: int, seed: int) -> SweepFile
     return SweepFile(
         name=f"{method}-{corpus.replace('/', '-').replace(':', '-')}",
         task={"corpus": corpus, "tokenizer": "byte"},
-        space=SPACE,
+        space=SPACE | STARTS if method == STARTED else SPACE,
         unlisted="default",
         search=METHODS[method],
         budget={"tokens": trainings * TRIAL_TOKENS},

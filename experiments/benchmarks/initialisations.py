@@ -1,6 +1,6 @@
 """What a start is worth: loss of an LSTM after some steps from several initialisations, on corpora no network has learned from.
 
-    METASEARCH_CORPORA=… python experiments/benchmarks/initialisations.py --folder initialisations [--seeds 1] [--last 100]
+    METASEARCH_CORPORA=… python experiments/benchmarks/initialisations.py --folder starts [--seeds 1] [--last 100] [--sources 8]
 
 Learns up to two networks over the same ``SOURCES``, if they are not in the folder yet: the meta-network, which brings along what
 Reptile learned at about the same cost, and a pooled model (the description is always withheld).
@@ -8,7 +8,8 @@ Every start is trained on every corpus of ``HELD_OUT`` at every rate of ``RATES`
 on the others at the last mark. Results are appended to a file, so that an interrupted study goes on; the table is made
 from that file.
 
-Validation text, nats per byte. "null" is the meta-network without a description. One thread.
+Validation text, nats per byte. "null" is the meta-network that is told nothing, "wrong" the one that is told of another held-out
+text. One thread.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ SOURCES = (
     *(f"corpora/{name}" for name in ("state_of_union", "war_and_peace", "shakespeare_plays")),
     *(f"cpython/{n}" for n in ("ast_dumps", "bytecode", "comments", "language_reference", "stdlib_code", "unicode_names")),
 )
+"""Of fewer than all, those at equal distances: some of every kind."""
 HELD_OUT = {
     "corpora/inaugural": "near",
     "corpora/pride_prejudice": "near",
@@ -83,21 +85,36 @@ LEARNED = {
     "reptile": ("meta", "reptile"),
     "nearest": ("meta", "nearest"),
     "null": ("meta", "pooled"),
+    "wrong": ("meta", "meta"),
     "meta": ("meta", "meta"),
 }
 """The network of each start, and which of its weights."""
 
 
-def start_of(name: str, folder: Path, structure: Structure) -> Start:
+def start_of(name: str, folder: Path, structure: Structure, count: int) -> Start:
     """One of ``PLAIN`` or ``LEARNED``; its network is learned now if it is not in the folder."""
     if name in PLAIN:
         return PLAIN[name]
     recipe, start = LEARNED[name]
-    path = folder / f"{recipe}.safetensors"
+    path = folder / f"{recipe}-{count}.safetensors"
     if not path.exists():
-        learn_network(SOURCES, path, Size(), RECIPES[recipe], 0, lambda line: print(recipe, line))
+        sources = [SOURCES[index * len(SOURCES) // count] for index in range(count)]
+        learn_network(sources, path, Size(), RECIPES[recipe], 0, lambda line: print(recipe, line))
     network = MetaNetwork.load(path)
-    return lambda model, corpus: take(model, network.weights(text_task(corpus), structure, start))
+
+    def begin(model: LanguageModel, corpus: TokenizedCorpus) -> None:
+        told = load(_another(corpus.name)) if name == "wrong" else corpus
+        take(model, network.weights(text_task(told), structure, start))
+        if name == "wrong":
+            set_unigram_bias(model, corpus)
+
+    return begin
+
+
+def _another(name: str) -> str:
+    """The next of the held-out texts."""
+    held_out = list(HELD_OUT)
+    return held_out[(held_out.index(name) + 1) % len(held_out)]
 
 
 def curve(start: Start, structure: Structure, corpus: TokenizedCorpus, rate: float, seed: int, last: int) -> list[float]:
@@ -120,22 +137,22 @@ def curve(start: Start, structure: Structure, corpus: TokenizedCorpus, rate: flo
     return losses
 
 
-def study(folder: Path, names: list[str], width: int, seeds: int, last: int) -> Iterator[dict[str, Any]]:
+def study(folder: Path, names: list[str], width: int, seeds: int, last: int, count: int) -> Iterator[dict[str, Any]]:
     """Results that are not in the file yet, one at a time."""
     structure = Structure("lstm", 1, width)
-    runners = {name: start_of(name, folder, structure) for name in names}
+    runners = {name: start_of(name, folder, structure, count) for name in names}
     known = {tuple(row[key] for key in KEYS) for row in results(folder / f"results-{last}.jsonl")}
     for seed in range(seeds):
         for source in HELD_OUT:
             corpus = load(source)
             for name, start in runners.items():
                 for rate in RATES:
-                    if (width, seed, source, name, rate) not in known:
+                    if (width, count, seed, source, name, rate) not in known:
                         losses = curve(start, structure, corpus, rate, seed, last)
-                        yield {"width": width, "seed": seed, "corpus": source, "start": name, "rate": rate, "losses": losses}
+                        yield dict(zip(KEYS, (width, count, seed, source, name, rate), strict=True)) | {"losses": losses}
 
 
-KEYS = ("width", "seed", "corpus", "start", "rate")
+KEYS = ("width", "sources", "seed", "corpus", "start", "rate")
 
 
 def results(path: Path) -> list[dict[str, Any]]:
@@ -196,13 +213,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--last", type=int, choices=MARKS[1:], default=MARKS[-1], help="how many steps each start is trained")
     parser.add_argument("--starts", nargs="+", choices=[*PLAIN, *LEARNED], default=[*PLAIN, *LEARNED])
+    parser.add_argument("--sources", type=int, choices=range(2, len(SOURCES) + 1), metavar="N", default=len(SOURCES))
     asked = parser.parse_args()
     torch.set_num_threads(1)
     path = asked.folder / f"results-{asked.last}.jsonl"
-    for row in study(asked.folder, asked.starts, asked.width, asked.seeds, asked.last):
+    for row in study(asked.folder, asked.starts, asked.width, asked.seeds, asked.last, asked.sources):
         with path.open("a") as file:
             file.write(json.dumps(row) + "\n")
-    rows = [row for row in results(path) if row["width"] == asked.width]
+    rows = [row for row in results(path) if (row["width"], row["sources"]) == (asked.width, asked.sources)]
     print("\n".join((*lines(tuned(rows)), "", *speed(tuned(rows)))))
 
 

@@ -26,9 +26,10 @@ def learn(
     corpora: Annotated[list[str] | None, typer.Option(help="For network: a corpus to learn from; name several times.")] = None,
     out: Annotated[Path, typer.Option(help="For network: the file to write.")] = Path("network.safetensors"),
     width: Annotated[int, typer.Option(min=32, max=512, help="For network: units of the shared base.")] = 64,
-    steps: Annotated[int, typer.Option(min=1, help="For network: steps of learning.")] = 3000,
-    withheld: Annotated[float, typer.Option(min=0, max=1, help="For network: share of tasks without a description.")] = 0.15,
-    ahead: Annotated[float, typer.Option(min=0, max=1, help="For network: share of steps that look some steps ahead.")] = 0.05,
+    experts: Annotated[int, typer.Option(min=0, max=64, help="For network: recurrent weights to mix for a text.")] = 12,
+    steps: Annotated[int, typer.Option(min=1, help="For network: steps of learning.")] = 4000,
+    withheld: Annotated[float, typer.Option(min=0, max=1, help="For network: share of tasks of which nothing is told.")] = 0.15,
+    ahead: Annotated[float, typer.Option(min=0, max=1, help="For network: share of steps that look some steps ahead.")] = 0.02,
     seed: Annotated[int, typer.Option(help="For network.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -38,7 +39,7 @@ def learn(
         from metasearch.sweep.network import BUILT_IN, learn_network
 
         recipe = Recipe(steps=steps, withheld=withheld, few_step_share=ahead)
-        learned = learn_network(corpora or BUILT_IN, out, Size(width=width), recipe, seed, _to_stderr)
+        learned = learn_network(corpora or BUILT_IN, out, Size(width=width, experts=experts), recipe, seed, _to_stderr)
         answer(learned, [f"{out}: learned from {len(learned['sources'])} corpora, {learned['bytes']:,} bytes"], as_json)
         return
     from metasearch.cli.learned import card_of, learned_lines

@@ -2,10 +2,13 @@
 
 First the loss right after the weights are made, then (few-step aware) what remains of it after some steps of training: where
 those steps lead is the gradient of the weights, as in Reptile (Nichol, Achiam, Schulman, 2018), here carried on into the network
-that made them. Sizes are mixed in every step by the sandwich rule (Yu and Huang, 2019): one model of the full width, one of the
-smallest, others between. Now and then the description is withheld, which teaches the base what to do when nothing is known.
+that made them. What was read of a task serves several models at once, some of the full width, some narrower, every other of those
+the narrowest (after the sandwich rule; Yu and Huang, 2019). Now and then the text is withheld, which teaches the base what to do
+when nothing is known, or the names of its bytes are exchanged, which teaches what can be known of a script that was never seen.
+Large weights are penalised: they fit the sources no better, and Adam, whose steps have the size of the learning rate, takes longer
+to train them for another text.
 
-Shapes: B rows, T bytes per row, C numbers of an embedding.
+Shapes: B rows, T bytes per row, V 256 bytes.
 """
 
 from __future__ import annotations
@@ -19,41 +22,51 @@ from torch import Tensor
 
 from metasearch.core.errors import UserError
 from metasearch.core.rng import derive, derive_seed
-from metasearch.meta._hypernetwork import GATES, Hypernetwork, Size, Weights, loss
-from metasearch.meta._text_sketch import OF_THE_TOKENIZER, TextTask, described, log_unigram, sampled, sketch
+from metasearch.meta._hypernetwork import Hypernetwork, Reading, Size, Weights, loss
+from metasearch.meta._text_statistics import OF_THE_TOKENIZER, TextTask, described, log_unigram, sampled, statistics
 
 DEPTHS = (1, 2, 3, 4)
 NARROWEST = 32
 DEPTH_SHARES = (0.6, 0.25, 0.1, 0.05)
+GRU_FULL_SHARE = 0.75
 STEPS_BETWEEN_NOTES = 200
-REPTILE_COSTS = 6
+FEWEST_SAMPLED = 4096
+"""Bytes of which a text is read while learning, at the least."""
+REPTILE_COSTS = 4
 """So many steps of learning take as long as one that looks ahead."""
 
 Say = Callable[[str], None]
 
+Taught = tuple[Tensor, float]
+"""What is to be lowered, and the loss in nats per byte."""
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """``steps`` of which the last ``few_step_share`` look ``inner_steps`` ahead. ``withheld``: share of descriptions left out; 1
-    gives a pooled model (or Reptile, if ``few_step_share`` is 1 too). ``sample_bytes``: how much text a description is made of.
+    """``steps`` of which the last ``few_step_share`` look ``inner_steps`` ahead. ``withheld``: share of tasks of which nothing is
+    told; 1 gives a pooled model (or Reptile, if ``few_step_share`` is 1 too). ``renamed``: share of the others whose bytes exchange
+    names. ``penalty``: nats per unit of the mean square of each matrix of weights. ``sample_bytes``: how much text is read at most.
     """
 
-    steps: int = 3000
-    few_step_share: float = 0.05
-    inner_steps: int = 8
-    inner_rate: float = 3e-3
+    steps: int = 4000
+    few_step_share: float = 0.02
+    inner_steps: int = 32
+    inner_rate: float = 1e-2
     tasks_at_once: int = 4
     rows: int = 8
     length: int = 64
     rate: float = 6e-3
     withheld: float = 0.15
+    renamed: float = 0.25
+    penalty: float = 0.15
     noise: float = 0.1
-    sample_bytes: int = 16_384
+    sample_bytes: int = 65_536
 
     @property
     def reptile(self) -> Recipe:
-        """Reptile at about the same cost: nothing is known of a task, and every step looks ahead."""
-        return replace(self, steps=max(self.steps // REPTILE_COSTS, 1), few_step_share=1.0, withheld=1.0)
+        """Reptile at about the same cost: nothing is known of a task, and every step looks ahead, not far, as there are many."""
+        alone = replace(self, few_step_share=1.0, withheld=1.0)
+        return replace(alone, steps=max(self.steps // REPTILE_COSTS, 1), inner_steps=min(self.inner_steps, 8), inner_rate=3e-3)
 
     def looks_ahead(self, step: int) -> bool:
         return step >= self.steps * (1 - self.few_step_share)
@@ -118,52 +131,55 @@ def _step(learner: Learner, tasks: Sequence[TextTask], unigrams: Sequence[Tensor
     for group in learner.optimizer.param_groups:
         group["lr"] = recipe.rate * _decay(step, recipe.steps) * (0.3 if ahead else 1.0)
     learner.optimizer.zero_grad()
-    losses = []
-    chosen = rng.permutation(len(tasks))[: recipe.tasks_at_once]
-    for place, index in enumerate(chosen):
-        cell, depth, width, tied = _structure(learner.network.size.width, step, place, rng)
-        task_C = embedding_of(learner.network, tasks[index], recipe, rng)
-        weights = learner.network(task_C, unigrams[index], cell, depth, width, tied)
-        teach = _teach_ahead if ahead else _teach_now
-        losses.append(teach(weights, cell, tasks[index], recipe, rng))
+    taught: list[Taught] = []
+    for index in rng.permutation(len(tasks))[: recipe.tasks_at_once]:
+        reading = reading_of(learner.network, tasks[index], recipe, rng)
+        for cell, depth, width, tied in _models(learner.network.size.width, rng)[:: 2 if ahead else 1]:
+            weights = learner.network(reading, unigrams[index], cell, depth, width, tied)
+            taught.append((_teach_ahead if ahead else _teach_now)(weights, cell, tasks[index], recipe, rng))
+    torch.stack([objective for objective, _ in taught]).mean().backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(learner.network.parameters(), 1.0)
     learner.optimizer.step()
-    return float(np.mean(losses))
+    return float(np.mean([value for _, value in taught]))
 
 
 def _decay(step: int, steps: int) -> float:
-    """Linear warm-up over the first twentieth, then half a cosine down to a twentieth."""
+    """Linear warm-up over the first twentieth, then half a cosine down to a tenth."""
     done = (step + 0.5) / steps
-    return min(1.0, 20 * done) * (0.05 + 0.95 * 0.5 * (1 + float(np.cos(np.pi * done))))
+    return min(1.0, 20 * done) * (0.1 + 0.9 * 0.5 * (1 + float(np.cos(np.pi * done))))
 
 
-def _structure(widest: int, step: int, place: int, rng: np.random.Generator) -> tuple[str, int, int, bool]:
-    """Cell, depth, width, tied. Cells take turns; the first task of a step gets the full width, the second the smallest."""
+def _models(widest: int, rng: np.random.Generator) -> list[tuple[str, int, int, bool]]:
+    """Cell, depth, width, tied: of an LSTM of the full width, a narrower one, and every other time a GRU, which takes five times as
+    long on a CPU.
+    """
     narrowest = min(NARROWEST, widest)
     between = int(np.exp(rng.uniform(np.log(narrowest), np.log(widest + 1))))
-    width = (widest, narrowest)[place] if place < 2 else between
-    return tuple(GATES)[step % len(GATES)], int(rng.choice(DEPTHS, p=DEPTH_SHARES)), width, bool(rng.random() < 0.5)
+    narrower = narrowest if rng.random() < 0.5 else between
+    sizes = [("lstm", widest), ("lstm", narrower), ("gru", widest if rng.random() < GRU_FULL_SHARE else narrower)]
+    models = [(cell, int(rng.choice(DEPTHS, p=DEPTH_SHARES)), width, bool(rng.random() < 0.5)) for cell, width in sizes]
+    return models if rng.random() < 0.5 else models[:-1]
 
 
-def embedding_of(network: Hypernetwork, task: TextTask, recipe: Recipe, rng: np.random.Generator) -> Tensor:
-    """The embedding (C,) of a task from a fresh sample of its text, or nothing."""
+def reading_of(network: Hypernetwork, task: TextTask, recipe: Recipe, rng: np.random.Generator) -> Reading:
+    """What a fresh sample of a task's text, long or short, tells; or nothing."""
     if rng.random() < recipe.withheld:
         return network.nothing_known()
-    text_N = sampled(task.text_N, recipe.sample_bytes, rng)
+    length = int(np.exp(rng.uniform(np.log(min(FEWEST_SAMPLED, recipe.sample_bytes)), np.log(recipe.sample_bytes))))
     numbers_D = torch.from_numpy(described(task.descriptor, network.names))
-    task_C: Tensor = network.embedding(numbers_D, torch.from_numpy(sketch(text_N)), recipe.noise)
-    return task_C
+    order_V = torch.from_numpy(rng.permutation(256)) if rng.random() < recipe.renamed else None
+    return network.read(statistics(sampled(task.text_N, length, rng)), numbers_D, order_V, recipe.noise)
 
 
-def _teach_now(weights: Weights, cell: str, task: TextTask, recipe: Recipe, rng: np.random.Generator) -> float:
-    """Adds the gradient of the loss of these very weights."""
+def _teach_now(weights: Weights, cell: str, task: TextTask, recipe: Recipe, rng: np.random.Generator) -> Taught:
+    """The loss of these very weights, with the penalty for their size."""
     value = loss(weights, cell, batch(task, recipe.rows, recipe.length, rng))
-    (value / recipe.tasks_at_once).backward()  # type: ignore[no-untyped-call]
-    return value.item()
+    size = torch.stack([matrix.square().mean() for matrix in weights.values() if matrix.dim() == 2]).sum()
+    return value + recipe.penalty * size, value.item()
 
 
-def _teach_ahead(weights: Weights, cell: str, task: TextTask, recipe: Recipe, rng: np.random.Generator) -> float:
-    """Adds the direction in which training would move these weights, as their gradient; the loss at the end of it."""
+def _teach_ahead(weights: Weights, cell: str, task: TextTask, recipe: Recipe, rng: np.random.Generator) -> Taught:
+    """Has the direction in which training would move these weights as their gradient; the loss is that at the end of it."""
     ahead = {name: value.detach().clone().requires_grad_(True) for name, value in weights.items()}
     inner = torch.optim.Adam(ahead.values(), lr=recipe.inner_rate)
     value = torch.zeros(())
@@ -172,10 +188,9 @@ def _teach_ahead(weights: Weights, cell: str, task: TextTask, recipe: Recipe, rn
         inner.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
         inner.step()
-    scale = 1 / (recipe.inner_rate * recipe.inner_steps * recipe.tasks_at_once)
-    moved = [(value.detach() - ahead[name].detach()) * scale for name, value in weights.items()]
-    torch.autograd.backward(list(weights.values()), moved)
-    return value.item()
+    scale = 1 / (recipe.inner_rate * recipe.inner_steps)
+    moved = [((value.detach() - ahead[name].detach()) * scale * value).sum() for name, value in weights.items()]
+    return torch.stack(moved).sum(), value.item()
 
 
 def batch(task: TextTask, rows: int, length: int, rng: np.random.Generator) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from metasearch.meta._hypernetwork import Weights
-from metasearch.meta._text_sketch import log_shares
+from metasearch.meta._text_statistics import log_shares
 
 
 @dataclass(frozen=True, eq=False)

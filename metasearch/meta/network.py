@@ -26,9 +26,9 @@ from torch.nn import functional
 
 from metasearch.core.errors import UserError
 from metasearch.meta import _network_learning as learning
-from metasearch.meta._hypernetwork import GATES, Hypernetwork, Size, Weights, loss
+from metasearch.meta._hypernetwork import GATES, Hypernetwork, Reading, Size, Weights, loss
 from metasearch.meta._network_learning import DEPTHS, NARROWEST, Recipe
-from metasearch.meta._text_sketch import TextTask, described, log_unigram, sketch
+from metasearch.meta._text_statistics import TextTask, described, log_unigram, statistics
 from metasearch.meta._vocabulary import Vocabulary, composed
 from metasearch.meta._widening import widened
 
@@ -36,17 +36,14 @@ __all__ = ["MetaNetwork", "Recipe", "Size", "Structure", "TextTask", "Vocabulary
 
 VARIABLE = "METASEARCH_NETWORK"
 SHIPPED = Path(__file__).with_name("network.safetensors")
-FORMAT = "metasearch/network/2"
-PARTIAL = "metasearch/network-partial/1"
+FORMAT = "metasearch/network/3"
+PARTIAL = "metasearch/network-partial/2"
 
 WIDEST = 512
 STARTS = ("meta", "nearest", "pooled", "reptile")
 
-TRUST = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Shares of a task's embedding that are tried; 0 is the base alone."""
-
 PROBE_ROWS, PROBE_LENGTH = 16, 128
-"""How much of the text is read to choose among ``TRUST``, and to compare structures."""
+"""How much of the text is predicted to choose among readings, and to compare structures."""
 
 
 @dataclass(frozen=True, order=True)
@@ -70,12 +67,12 @@ class Structure:
 
 @dataclass(frozen=True, eq=False)
 class MetaNetwork:
-    """``sources``: the tasks it learned from and their embeddings (C,). ``card``: how it was learned, plain data. ``reptile``: a
-    base of its own for one start, which was learned by Reptile, at about the same cost, and knows of no task.
+    """``sources``: the tasks it learned from, as it reads them. ``card``: how it was learned, plain data. ``reptile``: a base of
+    its own for one start, which was learned by Reptile, at about the same cost, and knows of no task.
     """
 
     hypernetwork: Hypernetwork
-    sources: Mapping[str, Tensor]
+    sources: Mapping[str, Reading]
     card: Mapping[str, Any]
     reptile: Hypernetwork
 
@@ -96,7 +93,7 @@ class MetaNetwork:
         size, recipe = size or Size(), recipe or Recipe()
         facts = {"size": asdict(size), "recipe": asdict(recipe), "seed": seed, "sources": [task.name for task in tasks]}
 
-        def learned(by: Recipe, kept: Path | None, say: Callable[[str], None]) -> Hypernetwork:
+        def learned(size: Size, by: Recipe, kept: Path | None, say: Callable[[str], None]) -> Hypernetwork:
             learner, known = learning.new_learner(tasks, size, seed), {**facts, "recipe": asdict(by)}
             if kept is not None and kept.exists():
                 _go_on(learner, kept, known)
@@ -104,22 +101,21 @@ class MetaNetwork:
             learning.learn(learner, tasks, by, seed, say, lambda done: _keep(done, kept, known))
             return learner.network
 
-        hypernetwork = learned(recipe, partial, note)
-        reptile = learned(recipe.reptile, partial and beside(partial), lambda line: note(f"reptile: {line}"))
+        hypernetwork = learned(size, recipe, partial, note)
+        reptile = learned(_bare(size), recipe.reptile, partial and beside(partial), lambda line: note(f"reptile: {line}"))
         network = MetaNetwork(hypernetwork, {}, {**facts, "descriptor": list(hypernetwork.names)}, reptile)
-        return replace(network, sources={task.name: network.embedding(task) for task in tasks})
+        return replace(network, sources={task.name: network.reading(task) for task in tasks})
 
     @torch.no_grad()
-    def embedding(self, task: TextTask) -> Tensor:
-        """What the network makes of the task's description and text (C,)."""
+    def reading(self, task: TextTask, strange: bool = False) -> Reading:
+        """What the network makes of the task's description and text. ``strange``: the bytes do not mean what they do elsewhere."""
         numbers_D = torch.from_numpy(described(task.descriptor, self.hypernetwork.names))
-        task_C: Tensor = self.hypernetwork.embedding(numbers_D, torch.from_numpy(sketch(task.text_N)))
-        return task_C
+        return self.hypernetwork.read(statistics(task.text_N), numbers_D, _exchanged() if strange else None)
 
     def nearest(self, task: TextTask) -> str:
         """The source that is most like the task: the least angle between embeddings."""
-        task_C = self.embedding(task)
-        return max(self.sources, key=lambda name: float(functional.cosine_similarity(task_C, self.sources[name], dim=0)))
+        task_C = self.reading(task).task_C
+        return max(self.sources, key=lambda name: float(functional.cosine_similarity(task_C, self.sources[name].task_C, dim=0)))
 
     @torch.no_grad()
     def weights(
@@ -127,15 +123,17 @@ class MetaNetwork:
     ) -> Weights:
         """Initial weights by the names of the model's parameters; of a byte model unless a ``vocabulary`` is given.
 
-        ``start``: "meta" for the task itself, as far as its embedding lowers the loss on a little of its text; "nearest" for the
+        ``start``: "meta" for the task itself, read in the way that has the lowest loss on a little of its text; "nearest" for the
         source that is most like it; "pooled" for the base that all tasks share; "reptile" for Reptile's. All have the unigram
         statistics of the text.
         """
         by = self.reptile if start == "reptile" else self.hypernetwork
-        weights = _narrow(by, task, structure, self._start(task, structure, start))
+        reading = self._start(task, structure, start)
+        weights = _narrow(by, task, structure, reading)
         if structure.width > self.hypernetwork.size.width:
             weights = widened(weights, structure.cell, structure.width, torch.Generator().manual_seed(seed))
-        return composed(weights, _bias(by), vocabulary) if vocabulary is not None else weights
+        own = reading.bias_V.detach(), functional.softplus(by.unigram_factor.detach()).item()
+        return composed(weights, own, vocabulary) if vocabulary is not None else weights
 
     def structures(self, task: TextTask, widths: Sequence[int] = ()) -> list[tuple[Structure, float]]:
         """Every cell, depth and tying at each of ``widths`` (the base's own if none), best first, with its loss in nats per byte.
@@ -151,24 +149,23 @@ class MetaNetwork:
             for width in (widths or (own,))
             for tied in (True, False)
         ]
-        scored = [(structure, self.initial_loss(task, structure)) for structure in known]
+        readings = self._readings(task)
+        scored = [(structure, self._best(readings, task, structure)[1]) for structure in known]
         return sorted(scored, key=lambda pair: pair[1])
 
     def structure(self, task: TextTask, width: int | None = None) -> Structure:
         """The first of ``structures``, at one width."""
         return self.structures(task, () if width is None else (width,))[0][0]
 
-    @torch.no_grad()
     def initial_loss(self, task: TextTask, structure: Structure) -> float:
         """Nats per byte on a little of the task's text, before any training."""
-        weights = _narrow(self.hypernetwork, task, structure, self._trusted(task, structure))
-        return loss(weights, structure.cell, _probe(task)).item()
+        return self._best(self._readings(task), task, structure)[1]
 
     def save(self, path: Path) -> None:
         """One safetensors file of 16-bit floats; the card is in its metadata."""
         tensors = {f"network.{name}": value for name, value in self.hypernetwork.state_dict().items()}
         tensors |= {f"reptile.{name}": value for name, value in self.reptile.state_dict().items()}
-        tensors |= {f"source.{name}": value for name, value in self.sources.items()}
+        tensors |= {f"source.{name}.{part}": v for name, reading in self.sources.items() for part, v in reading.pack().items()}
         halves = {name: value.to(torch.float16).contiguous() for name, value in tensors.items()}
         _write(halves, path, {FORMAT: json.dumps(self.card)})
 
@@ -177,29 +174,41 @@ class MetaNetwork:
         """Raises UserError if there is no such file, or if it is of something else."""
         tensors, card = _read(path, FORMAT)
 
-        def of(part: str) -> Hypernetwork:
+        def parts(of: str) -> dict[str, Tensor]:
+            return {name.removeprefix(of): value.float() for name, value in tensors.items() if name.startswith(of)}
+
+        def network(of: str, size: Size) -> Hypernetwork:
             with torch.random.fork_rng(devices=[]):  # or the first trial of a process would draw other numbers than the later ones
-                found = Hypernetwork(Size(**card["size"]), tuple(card["descriptor"]))
-            found.load_state_dict({name.removeprefix(part): v.float() for name, v in tensors.items() if name.startswith(part)})
+                found = Hypernetwork(size, tuple(card["descriptor"]))
+            found.load_state_dict(parts(of))
             return found
 
-        sources = {name: tensors[f"source.{name}"].float() for name in card["sources"]}
-        return MetaNetwork(of("network."), sources, card, of("reptile."))
+        size = Size(**card["size"])
+        sources = {name: Reading(**parts(f"source.{name}.")) for name in card["sources"]}
+        return MetaNetwork(network("network.", size), sources, card, network("reptile.", _bare(size)))
 
-    def _start(self, task: TextTask, structure: Structure, start: str) -> Tensor:
-        """The embedding (C,) of one of ``STARTS``."""
+    def _start(self, task: TextTask, structure: Structure, start: str) -> Reading:
+        """What one of ``STARTS`` is made of."""
         assert start in STARTS, start
-        if start in ("pooled", "reptile"):
+        if start == "reptile":
+            return self.reptile.nothing_known()
+        if start == "pooled":
             return self.hypernetwork.nothing_known()
-        return self.sources[self.nearest(task)] if start == "nearest" else self._trusted(task, structure)
+        if start == "nearest":
+            return self.sources[self.nearest(task)]
+        return self._best(self._readings(task), task, structure)[0]
 
-    def _trusted(self, task: TextTask, structure: Structure) -> Tensor:
-        """The task's embedding, times the share in ``TRUST`` with the lowest loss: a description may mislead."""
-        task_C, probe_BT = self.embedding(task), _probe(task)
-        losses = [
-            loss(_narrow(self.hypernetwork, task, structure, share * task_C), structure.cell, probe_BT).item() for share in TRUST
-        ]
-        return TRUST[int(np.argmin(losses))] * task_C
+    def _readings(self, task: TextTask) -> list[Reading]:
+        """The task as it is, as a text in an unknown script, and nothing of it: a text may mislead."""
+        return [self.reading(task), self.reading(task, strange=True), self.hypernetwork.nothing_known()]
+
+    @torch.no_grad()
+    def _best(self, readings: Sequence[Reading], task: TextTask, structure: Structure) -> tuple[Reading, float]:
+        """The reading with the lowest loss on a little of the text, and that loss in nats per byte."""
+        probe_BT = _probe(task)
+        losses = [loss(_narrow(self.hypernetwork, task, structure, each), structure.cell, probe_BT).item() for each in readings]
+        best = int(np.argmin(losses))
+        return readings[best], losses[best]
 
 
 @cache
@@ -209,16 +218,22 @@ def shipped() -> MetaNetwork:
     return MetaNetwork.load(Path(own) if own else SHIPPED)
 
 
-def _narrow(by: Hypernetwork, task: TextTask, structure: Structure, task_C: Tensor) -> Weights:
+def _bare(size: Size) -> Size:
+    """The base alone, for Reptile, which reads nothing."""
+    return replace(size, experts=0, roles=1, rounds=0)
+
+
+def _exchanged() -> Tensor:
+    """The names that bytes have when theirs mean nothing: always the same ones (256,)."""
+    return torch.randperm(256, generator=torch.Generator().manual_seed(0))
+
+
+def _narrow(by: Hypernetwork, task: TextTask, structure: Structure, of: Reading) -> Weights:
     """Weights of the structure, no wider than the base."""
     width = min(structure.width, by.size.width)
     unigram_V = torch.from_numpy(log_unigram(task.text_N))
-    made: Weights = by(task_C, unigram_V, structure.cell, structure.depth, width, structure.tied)
+    made: Weights = by(of, unigram_V, structure.cell, structure.depth, width, structure.tied)
     return made
-
-
-def _bias(by: Hypernetwork) -> tuple[Tensor, float]:
-    return by.output_bias.detach(), functional.softplus(by.unigram_factor.detach()).item()
 
 
 def _probe(task: TextTask) -> Tensor:

@@ -11,10 +11,10 @@ from metasearch.core.errors import UserError
 from metasearch.core.rng import derive
 from metasearch.meta import network as module
 from metasearch.meta._hypernetwork import loss
-from metasearch.meta._text_sketch import sketch
+from metasearch.meta._text_statistics import statistics
 from metasearch.meta.network import STARTS, MetaNetwork, Recipe, Size, Structure, TextTask, Vocabulary
 
-SMALL = Size(width=32, layers=2, hidden=16, embedding=8, rank=2)
+SMALL = Size(width=32, layers=2, experts=2, roles=12, rounds=2, embedding=8)
 QUICK = Recipe(steps=80, rate=2e-2, few_step_share=0.05, inner_steps=2, tasks_at_once=2, rows=4, length=24, sample_bytes=512)
 
 
@@ -129,9 +129,21 @@ def test_a_description_that_misleads_is_not_believed(network):
     assert network.initial_loss(odd, structure) <= pooled + 1e-6
 
 
-def test_sketches_of_two_samples_of_a_text_are_closer_than_those_of_two_texts():
-    one, other = TASKS[2].text_N[:3000], TASKS[2].text_N[3000:]
-    assert np.linalg.norm(sketch(one) - sketch(other)) < 0.3 * np.linalg.norm(sketch(one) - sketch(TASKS[0].text_N))
+def test_statistics_follow_the_bytes_when_they_exchange_their_names():
+    text_N, order_V = TASKS[0].text_N, np.random.default_rng(0).permutation(256)
+    plain, renamed = statistics(text_N), statistics(order_V[text_N].astype(np.uint8))
+    assert torch.allclose(plain.features_VF, renamed.features_VF[order_V])
+    named = {int(byte): place for place, byte in enumerate(renamed.bytes_U)}
+    place_U = torch.tensor([named[int(order_V[byte])] for byte in plain.bytes_U])
+    assert torch.equal(plain.neighbours_KUU, renamed.neighbours_KUU[:, place_U][:, :, place_U])
+
+
+def test_a_text_in_letters_that_no_source_has_is_understood_by_their_use(network):
+    """The same language, but for the names of its bytes."""
+    structure, known = Structure("lstm", 1, 32), task_of("abcde", seed=7)
+    strange = TextTask("strange", known.text_N + 100, known.descriptor)
+    pooled = loss(network.weights(strange, structure, "pooled"), "lstm", module._probe(strange)).item()
+    assert network.initial_loss(strange, structure) < pooled - 0.1
 
 
 @pytest.mark.parametrize(

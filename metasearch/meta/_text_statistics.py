@@ -1,4 +1,4 @@
-"""The text of a task as the meta-network reads it: its description in numbers and n-gram statistics of sampled bytes."""
+"""The text of a task as the meta-network reads it: its description in numbers, and how sampled bytes follow each other."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from metasearch.core.errors import UserError
 
-BUCKETS = 256
-"""Pairs of bytes are hashed into so many buckets (Weinberger et al., 2009)."""
+LAGS = 3
+"""How far apart two bytes may be to be counted as neighbours: a character of UTF-8 may have so many bytes."""
 
-SKETCH = 256 + BUCKETS
+NEIGHBOURHOODS = 2 * LAGS
+FEATURES = 2 + NEIGHBOURHOODS
 
 FEWEST_BYTES = 256
 """Less says neither which bytes are frequent nor which follow each other."""
 
 OF_THE_TOKENIZER = frozenset({"log10_train_tokens", "log10_vocab_size", "tokens_per_byte"})
 """Numbers of a descriptor that say how a text was cut into tokens; the meta-network reads bytes."""
-
-_PAIR = np.uint32(2654435761)
-"""Knuth's multiplicative hash."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,17 +48,34 @@ class TextTask:
             )
 
 
-def sketch(text_N: np.ndarray) -> np.ndarray:
-    """Square roots of the shares of each byte (256) and of each bucket of byte pairs (``BUCKETS``): a point on two unit spheres.
-
-    On square roots Euclidean distance is that of Hellinger, which is not ruled by the most frequent symbols.
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """How the bytes of a text are used. ``bytes_U``: those that occur. ``neighbours_KUU``: row b of matrix 2n is the distribution
+    of what comes n + 1 places after b, of matrix 2n + 1 of what comes before it. ``features_VF``: of all 256, how frequent each is,
+    whether it occurs, and the entropy of each of its neighbourhoods.
     """
-    pair_N = (text_N[:-1].astype(np.uint32) << np.uint32(8)) | text_N[1:]
-    bucket_N = (pair_N * _PAIR) >> np.uint32(24)
-    single = np.bincount(text_N, minlength=256) / len(text_N)
-    double = np.bincount(bucket_N, minlength=BUCKETS) / len(bucket_N)
-    shares: np.ndarray = np.sqrt(np.concatenate([single, double])).astype(np.float32)
-    return shares
+
+    bytes_U: Tensor
+    neighbours_KUU: Tensor
+    features_VF: Tensor
+    log_unigram_V: Tensor
+
+
+def statistics(text_N: np.ndarray) -> Statistics:
+    """Shapes: K ``NEIGHBOURHOODS``, U bytes that occur, V 256, F ``FEATURES``. What bytes are called plays no part."""
+    byte_U, place_N = np.unique(text_N, return_inverse=True)
+    shares, used = [], len(byte_U)
+    for lag in range(1, LAGS + 1):
+        pairs = np.bincount(place_N[:-lag] * used + place_N[lag:], minlength=used * used)
+        count_UU = pairs.reshape(used, used).astype(np.float32)
+        shares += [each_UU / (each_UU.sum(1, keepdims=True) + 1) for each_UU in (count_UU, count_UU.T)]
+    neighbours_KUU = np.stack(shares)
+    features_VF = np.zeros((256, FEATURES), dtype=np.float32)
+    log_V = log_unigram(text_N)
+    features_VF[:, 0] = log_V / 4 + 1.5  # all of order one
+    features_VF[byte_U, 1] = 1
+    features_VF[byte_U, 2:] = -(neighbours_KUU * np.log(neighbours_KUU + 1e-9)).sum(2).T / 2
+    return Statistics(*(torch.from_numpy(each) for each in (byte_U.astype(np.int64), neighbours_KUU, features_VF, log_V)))
 
 
 def log_shares(count_V: np.ndarray) -> np.ndarray:
