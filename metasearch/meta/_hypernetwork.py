@@ -61,8 +61,14 @@ class Reading:
     bias_V: Tensor
     task_C: Tensor
 
-    def pack(self) -> dict[str, Tensor]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+    def pack(self, prefix: str) -> dict[str, Tensor]:
+        """By the names of its parts, each after ``prefix``."""
+        return {prefix + field.name: getattr(self, field.name) for field in fields(self)}
+
+    @staticmethod
+    def unpack(tensors: Mapping[str, Tensor], prefix: str) -> Reading:
+        """What ``pack`` made. Raises KeyError if it is not all there."""
+        return Reading(*(tensors[prefix + field.name].float() for field in fields(Reading)))
 
 
 class Layer(nn.Module):

@@ -29,6 +29,7 @@ DEPTHS = (1, 2, 3, 4)
 NARROWEST = 32
 DEPTH_SHARES = (0.6, 0.25, 0.1, 0.05)
 GRU_FULL_SHARE = 0.75
+"""Of the GRUs, so many have the full width."""
 STEPS_BETWEEN_NOTES = 200
 FEWEST_SAMPLED = 4096
 """Bytes of which a text is read while learning, at the least."""

@@ -165,7 +165,8 @@ class MetaNetwork:
         """One safetensors file of 16-bit floats; the card is in its metadata."""
         tensors = {f"network.{name}": value for name, value in self.hypernetwork.state_dict().items()}
         tensors |= {f"reptile.{name}": value for name, value in self.reptile.state_dict().items()}
-        tensors |= {f"source.{name}.{part}": v for name, reading in self.sources.items() for part, v in reading.pack().items()}
+        for name, reading in self.sources.items():
+            tensors |= reading.pack(f"source.{name}.")
         halves = {name: value.to(torch.float16).contiguous() for name, value in tensors.items()}
         _write(halves, path, {FORMAT: json.dumps(self.card)})
 
@@ -174,17 +175,14 @@ class MetaNetwork:
         """Raises UserError if there is no such file, or if it is of something else."""
         tensors, card = _read(path, FORMAT)
 
-        def parts(of: str) -> dict[str, Tensor]:
-            return {name.removeprefix(of): value.float() for name, value in tensors.items() if name.startswith(of)}
-
         def network(of: str, size: Size) -> Hypernetwork:
             with torch.random.fork_rng(devices=[]):  # or the first trial of a process would draw other numbers than the later ones
                 found = Hypernetwork(size, tuple(card["descriptor"]))
-            found.load_state_dict(parts(of))
+            found.load_state_dict({name.removeprefix(of): v.float() for name, v in tensors.items() if name.startswith(of)})
             return found
 
         size = Size(**card["size"])
-        sources = {name: Reading(**parts(f"source.{name}.")) for name in card["sources"]}
+        sources = {name: Reading.unpack(tensors, f"source.{name}.") for name in card["sources"]}
         return MetaNetwork(network("network.", size), sources, card, network("reptile.", _bare(size)))
 
     def _start(self, task: TextTask, structure: Structure, start: str) -> Reading:

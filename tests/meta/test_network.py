@@ -31,7 +31,7 @@ def task_of(symbols: str, length: int = 6000, seed: int = 0) -> TextTask:
     return TextTask(symbols, np.array([ord(symbols[i]) for i in text], dtype=np.uint8), {"letters": float(len(symbols))})
 
 
-TASKS = [task_of("abcde"), task_of("vwxyz"), task_of("0123456789")]
+TASKS = [task_of("abcde"), replace(task_of("vwxyz"), name="abcde.txt"), task_of("0123456789")]
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +66,7 @@ def test_copies_of_a_unit_are_not_treated_alike(network):
 def test_a_saved_network_makes_the_same_weights_up_to_rounding(network, tmp_path):
     network.save(tmp_path / "network.safetensors")
     again = MetaNetwork.load(tmp_path / "network.safetensors")
+    assert set(again.sources) == {task.name for task in TASKS}
     structure = Structure("lstm", 2, 40)
     for start in STARTS:
         mine, theirs = (each.weights(TASKS[1], structure, start) for each in (network, again))
