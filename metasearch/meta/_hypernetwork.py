@@ -130,7 +130,7 @@ class Hypernetwork(nn.Module):
         role_VR = self.roles(of, names_V)
         center, spread = self.get_buffer("center"), self.get_buffer("spread")
         numbers_D = torch.nan_to_num((described_D - center) / spread).clamp(-4, 4) * max(len(self.names), 1) ** -0.5
-        if noise:
+        if noise and self.names:
             numbers_D = functional.dropout(numbers_D + noise * len(numbers_D) ** -0.5 * torch.randn_like(numbers_D), noise)
         task_C = torch.tanh(self.embed(torch.cat([numbers_D, of.log_unigram_V.exp() @ role_VR])))
         own_V = self.bias_V if order_V is None else torch.zeros(256)

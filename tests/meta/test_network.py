@@ -147,6 +147,12 @@ def test_a_text_in_letters_that_no_source_has_is_understood_by_their_use(network
     assert network.initial_loss(strange, structure) < pooled - 0.1
 
 
+def test_tasks_without_a_description_are_learned_from_by_their_text():
+    tasks = [replace(task, descriptor={}) for task in TASKS]
+    network = MetaNetwork.learn(tasks, SMALL, replace(QUICK, steps=2))
+    assert np.isfinite(network.initial_loss(TASKS[0], Structure("lstm", 1, 32)))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
