@@ -3,7 +3,7 @@
     METASEARCH_CORPORA=… python experiments/benchmarks/initialisations.py --folder starts [--seeds 1] [--last 100] [--sources 8]
 
 Learns up to two networks over the same ``SOURCES``, if they are not in the folder yet: the meta-network, which brings along what
-Reptile learned at about the same cost, and a pooled model (the description is always withheld).
+Reptile learned at about the same cost, and a pooled model (nothing is told of any text).
 Every start is trained on every corpus of ``HELD_OUT`` at every rate of ``RATES``; the rate for a corpus is the one that is best
 on the others at the last mark. Results are appended to a file, so that an interrupted study goes on; the table is made
 from that file.
@@ -105,7 +105,7 @@ def start_of(name: str, folder: Path, structure: Structure, count: int) -> Start
     def begin(model: LanguageModel, corpus: TokenizedCorpus) -> None:
         told = load(_another(corpus.name)) if name == "wrong" else corpus
         take(model, network.weights(text_task(told), structure, start))
-        if name == "wrong":
+        if told is not corpus:
             set_unigram_bias(model, corpus)
 
     return begin

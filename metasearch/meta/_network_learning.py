@@ -151,8 +151,8 @@ def _decay(step: int, steps: int) -> float:
 
 
 def _models(widest: int, rng: np.random.Generator) -> list[tuple[str, int, int, bool]]:
-    """Cell, depth, width, tied: of an LSTM of the full width, a narrower one, and every other time a GRU, which takes five times as
-    long on a CPU.
+    """Cell, depth, width, tied: of an LSTM of the full width, a narrower one, and every other time a GRU, which takes several
+    times as long on a CPU.
     """
     narrowest = min(NARROWEST, widest)
     between = int(np.exp(rng.uniform(np.log(narrowest), np.log(widest + 1))))
