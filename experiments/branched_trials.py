@@ -15,7 +15,7 @@ import json
 import math
 import platform
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ CPU = torch.device("cpu")
 class Stage:
     """A range of trials that are branched alike. ``highest``: factor on the middle learning rate. ``early``, ``late``: the reports
     among which one is chosen to branch after, and into how many. ``restarts``: weights of beginning anew; empty to scale alone.
-    ``long``: lengths of LSTMs and their shares.
+    ``long``: lengths of LSTMs and their shares; ``others``: those of other models.
     """
 
     numbers: range
@@ -65,12 +65,16 @@ class Stage:
     branches: tuple[int, int]
     restarts: tuple[float, ...]
     long: Mapping[int, float]
+    others: Mapping[int, float] = field(default_factory=lambda: TOKENS)
 
 
+SHORTER, LONGER = {16_000: 0.5, 32_000: 0.5}, {512_000: 0.6, 1_024_000: 0.4}
 STAGES = (
     Stage(range(20, 105), 20.0, (1, 2, 2, 3), (4, 7, 10, 14), (3, 2), (), LONG_TOKENS),
     Stage(range(1000, 1041), 20.0, (1, 2, 2, 3), (4, 7, 10, 14), (4, 3), (0.5, 0.7, 0.5), LONG_TOKENS),
     Stage(range(2000, 2060), 40.0, (1, 2, 3), (), (5, 5), (1.5, 2.0, 1.5), {64_000: 0.5, 128_000: 0.25, 256_000: 0.25}),
+    Stage(range(3000, 3032), 20.0, (1, 2, 2, 3), (4, 7, 10, 14), (4, 3), (0.5, 0.7, 0.5), SHORTER, SHORTER),
+    Stage(range(4000, 4014), 20.0, (1, 2, 2, 3), (4, 7, 10, 14), (4, 3), (0.5, 0.7, 0.5), LONGER, {512_000: 1.0}),
 )
 
 
@@ -84,7 +88,7 @@ def trials_of(number: int, stage: Stage) -> Iterator[dict[str, Any]]:
     config = dict(language_model_space(strategy, search_unlisted=False).complete({}))
     excess = float(rng.uniform(math.log(LOWEST), math.log(stage.highest)))
     config["lr"] = float(2.0 * config["lr"] * np.exp(excess))
-    lengths = stage.long if model == "lstm" else TOKENS
+    lengths = stage.long if model == "lstm" else stage.others
     budget = TrialBudget(int(rng.choice(list(lengths), p=list(lengths.values()))), REPORTS)
     corpus = load(text, "byte", kinds=catalog.corpus_kinds())
     moments = [int(rng.choice(reports)) for reports in (stage.early, stage.late) if reports]

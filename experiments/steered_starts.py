@@ -6,8 +6,9 @@ The controller knows what comes with metasearch, learned on CPython's texts, and
 with several seeds, an LSTM starts from every learning rate: on fixed schedules, steered on the same schedules, with optimizers that
 set their own pace, and as populations (PBT and PB2) of four, which train four times as many tokens. The standard is the best of a
 sweep over learning rates and fixed schedules, by the mean over seeds. Printed are bits per byte at the end relative to that, in
-percent: mean ± standard error over texts and seeds. Trials in which the controller withheld its action, as a control, are left out.
-Run again with the same store it goes on where it stopped.
+percent: mean ± standard error over texts and seeds; then how steered trials ended relative to the same config and seed alone.
+Trials in which the controller withheld its action, as a control, are left out. Run again with the
+same store it goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -40,18 +41,27 @@ WORST = 8.0
 
 @dataclass
 class Results:
-    """``ends``: bits per byte at the end by text, start, method and seed. ``withheld``: trials left out as controls."""
+    """``ends``: bits per byte at the end by text, start and method. ``tuned``: those of fixed schedules by text, learning rate and
+    schedule. ``pairs``: ends of steered trials over those of the same config and seed alone, by start and schedule. ``withheld``:
+    trials left out as controls."""
 
     ends: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)
     tuned: dict[tuple[str, float, str], list[float]] = field(default_factory=dict)
+    pairs: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     withheld: int = 0
 
     def add(self, text: str, start: str, method: str, trial: Trial) -> None:
+        self.ends.setdefault((text, start, method), []).append(end_of(trial))
+
+    def add_steered(self, text: str, start: str, trial: Trial, alone: Trial) -> None:
         told = [verdict.directive for verdict in trial.directed.values() if verdict.directive is not None]
         if any(not directive.changes for directive in told):
             self.withheld += 1
-        else:
-            self.ends.setdefault((text, start, method), []).append(end_of(trial))
+            return
+        schedule = str(trial.config["schedule"])
+        self.add(text, start, f"{schedule}, steered", trial)
+        assert (trial.seed, trial.config) == (alone.seed, alone.config), f"trials {trial.number} are no pair"
+        self.pairs.setdefault((start, schedule), []).append(end_of(trial) / end_of(alone) - 1.0)
 
     def standard(self, text: str) -> float:
         """The best fixed learning rate and schedule on a text."""
@@ -75,9 +85,9 @@ def sweep_file(name: str, text: str, space: dict[str, Any], asked: Any, seed: in
     return SweepFile(name=name, seed=seed, **{**settings, **changes})
 
 
-def start_of(trial: Trial, right: float) -> str | None:
+def start_of(trial: Trial, right: float) -> str:
     share = float(trial.config["lr"]) / right
-    return next((name for name, of in STARTS.items() if math.isclose(share, of, rel_tol=1e-6)), None)
+    return next(name for name, of in STARTS.items() if math.isclose(share, of, rel_tol=1e-6))
 
 
 def run_text(text: str, seed: int, asked: Any, results: Results) -> None:
@@ -88,21 +98,21 @@ def run_text(text: str, seed: int, asked: Any, results: Results) -> None:
         return launch_or_resume(sweep_file(name, text, space, asked, seed, **changes), Store(place), cpus=asked.cpus).history
 
     with_others = asked.others is None or seed < asked.others
-    shares = [*STARTS.values(), *TUNED]
-    for trial in ran("fixed", {"lr": [asked.right * share for share in shares], "schedule": list(SCHEDULES)}):
+    starts = {"lr": [asked.right * share for share in STARTS.values()], "schedule": list(SCHEDULES)}
+    alone = ran("fixed", starts)
+    for trial in (*alone, *ran("tuned", {**starts, "lr": [asked.right * share for share in TUNED]})):
         place = (text, float(trial.config["lr"]), str(trial.config["schedule"]))
         results.tuned.setdefault(place, []).append(end_of(trial))
-        if (start := start_of(trial, asked.right)) is not None:
-            results.add(text, start, str(trial.config["schedule"]), trial)
-    starts = [asked.right * share for share in STARTS.values()]
+    for trial in alone:
+        results.add(text, start_of(trial, asked.right), str(trial.config["schedule"]), trial)
     steered = {"searcher": "grid", "scheduler": "fifo", "controller": "meta"}
-    for trial in ran("steered", {"lr": starts, "schedule": list(SCHEDULES)}, search=steered):
-        results.add(text, str(start_of(trial, asked.right)), f"{trial.config['schedule']}, steered", trial)
+    for trial in ran("steered", starts, search=steered):
+        results.add_steered(text, start_of(trial, asked.right), trial, alone[trial.number])
     for optimizer, factor in OWN_PACE.items() if with_others else ():
         right = asked.right * factor
         space = {"optimizer": optimizer, "lr": [right * share for share in STARTS.values()], "schedule": "constant"}
         for trial in ran(optimizer, space):
-            results.add(text, str(start_of(trial, right)), optimizer, trial)
+            results.add(text, start_of(trial, right), optimizer, trial)
     for number, (start, share) in enumerate(STARTS.items() if with_others else ()):
         near = {"float": [asked.right * share / 3, asked.right * share * 3], "log": True}
         for name in POPULATIONS:
@@ -130,6 +140,14 @@ def table(results: Results, texts: Iterable[str], value: Callable[[Iterable[floa
             ends = [(text, end) for text in texts for end in results.ends.get((text, start, method), [])]
             cells.append(value(end / results.standard(text) - 1.0 for text, end in ends))
         lines.append(f"| {start} | {' | '.join(cells)} |")
+    return lines
+
+
+def paired(results: Results) -> list[str]:
+    lines = [f"| start | {' | '.join(SCHEDULES)} |", "|---" * (len(SCHEDULES) + 1) + "|"]
+    for start in STARTS:
+        cells = [cell(results.pairs.get((start, schedule), [])) for schedule in SCHEDULES]
+        lines += [f"| {start} | {' | '.join(cells)} |"]
     return lines
 
 
@@ -166,6 +184,7 @@ def main() -> None:
             run_text(text, seed, asked, results)
             print(f"{text}, seed {seed}: done", flush=True)
         print("\n".join(table(results, asked.texts)), f"\n{results.withheld} controls left out", flush=True)
+        print("\n".join(["", "Steered over the same seed alone, in percent:", "", *paired(results)]), flush=True)
     for text in asked.texts:
         print(f"{text}: the best fixed schedule ends at {results.standard(text):.3f} bits per byte")
     if asked.plot is not None:

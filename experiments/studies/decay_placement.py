@@ -89,7 +89,7 @@ def foretold(text: str, space: Mapping[str, Any], config: Config, reports: list[
     law = fit(prior.of(now.optimizer, now.reference), prior.deviation, now.past, progress_N, np.array(now.losses))
     futures = [now.future(control) for control in (now.control, now.after(Directive(begin_decay=True)))]
     means = ends(law, futures, prior.doubt).means
-    experienced = [each for each in controller._experienced(now) or () if each.directive.intent == DECAY]
+    experienced = [each for each in controller._experienced(now)[0] if each.directive.intent == DECAY]
     found = {"law": float(means[0] - means[1])}
     return {**found, "experience": experienced[0].of(now.losses[-1]).gain} if experienced else found
 

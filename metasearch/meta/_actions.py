@@ -29,6 +29,9 @@ KNOWN_RANGE, UNKNOWN_RANGE = (1 / 32, 64.0), (1 / 4, 2.0)
 
 POSTPONED = (0.6, 0.8)
 STILL_HIGH = 0.95
+TOO_LOW = 2.0
+"""Where the usual learning rate is so many times higher, no decay begins by the law."""
+
 SPIKE = 4.0
 """A mean gradient norm so many times the usual one is a spike."""
 
@@ -61,12 +64,13 @@ def foreseeable(now: Situation, prior: LawPrior, usual: float | None = None) -> 
         if nearer and _within(now, prior, scale) and (scale < 1 or not fell_back(now)):
             yield Directive(lr_scale=scale, intent=LOWER if scale < 1 else RAISE)
     if now.control.decay_start is None:
-        yield from _decays(now, prior)
+        yield from _decays(now, prior, usual)
 
 
-def _decays(now: Situation, prior: LawPrior) -> Iterator[Directive]:
+def _decays(now: Situation, prior: LawPrior, usual: float | None) -> Iterator[Directive]:
     """A learning rate that is too low already does not begin to fall."""
-    if now.base * now.factor >= prior.lowest.get(now.optimizer, 0.0):
+    high_enough = now.base * now.factor >= prior.lowest.get(now.optimizer, 0.0)
+    if high_enough and (usual is None or usual < TOO_LOW):
         yield Directive(begin_decay=True, intent=DECAY)
     yield from _postponed(now)
 

@@ -10,24 +10,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+import torch
 from scipy.optimize import minimize
 
 from metasearch.core.archive import Archive
 from metasearch.meta._twins import AHEAD, FEATURES, Kind, Row, rows_of
-from metasearch.meta.experience import HIGHEST, PER_WIDTH, Experience, Scales, relative
+from metasearch.meta.experience import HIGHEST, PER_LENGTH, PER_WIDTH, Array, Experience, Scales, covariance, relative
 
-TERM_SPREAD, WIDTH_SPREAD, SCALE_SPREAD = 1.0, 0.3, 1.0
+TERM_SPREAD, WIDTH_SPREAD, LENGTH_SPREAD, SCALE_SPREAD = 1.0, 0.3, 0.1, 1.0
+COMMON_SPREAD = 1.5
+"""Of the log odds of the share that trainings of all lengths have in common."""
+
 NINETY = 1.645
 MOST_DOUBT = 3.0
-FITTED_ROWS = 450
-"""Hyperparameters are fitted to so many rows: that takes the cube of their number, many times."""
-
+ITERATIONS = 120
 TYPICAL_HORIZON_SHARE = 0.05
 
 
@@ -39,23 +40,22 @@ def anew(archive: Archive) -> Experience:
     draft = Experience(usual=first).with_rows(rows)
     assert len(draft.gain_N) == len(rows), "more rows than are kept"
     found = _Fit(draft, rows, optimizers, models)
-    some = found.thinned()
-    logs_K = minimize(some.unlikely, found.start_K, method="L-BFGS-B", options={"maxiter": 60}).x
+    logs_K = minimize(found.unlikely, found.start_K, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS}).x
     return _checked(_centered(found.at(logs_K)), [row.task.rpartition("/")[0] for row in rows])
 
 
 def _first_usual(archive: Archive, optimizers: Sequence[str], models: Sequence[str]) -> dict[str, float]:
     """The geometric mean of all learning rates of an optimizer: the middle of what was tried."""
     tried: dict[str, list[float]] = {name: [] for name in optimizers}
-    for trial in (trial for task in archive for trial in task.trials if not trial.directed):
-        kind = Kind.of(trial.config)
+    for horizon, trial in ((task.horizon, trial) for task in archive for trial in task.trials if not trial.directed):
+        kind = Kind.of(trial.config, horizon)
         if kind.optimizer in tried:
-            tried[kind.optimizer].append(math.log(max(trial.lrs)) - PER_WIDTH * kind.log_width)
+            tried[kind.optimizer].append(math.log(max(trial.lrs)) - PER_WIDTH * kind.log_width - PER_LENGTH * kind.log_length)
     return {f"{optimizer}/{model}": float(np.mean(tried[optimizer])) for optimizer, model in product(optimizers, models)}
 
 
 class _Fit:
-    """Unknowns: logs of the hyperparameters, then the terms of optimizers, models and width."""
+    """Unknowns: log odds of what is common, logs of the other scales, terms of optimizers, models, width and length."""
 
     def __init__(self, draft: Experience, rows: Sequence[Row], optimizers: Sequence[str], models: Sequence[str]) -> None:
         center_F, width_F = np.nanmean(draft.features_NF, 0), np.maximum(np.nanstd(draft.features_NF, 0), 1e-3)
@@ -63,38 +63,50 @@ class _Fit:
         self.draft, self.optimizers, self.models = replace(draft, scales=scales), optimizers, models
         columns = [[float(row.kind.optimizer == name) for row in rows] for name in optimizers]
         columns += [[float(row.kind.model == name) for row in rows] for name in models]
-        columns += [[row.kind.log_width for row in rows]]
+        columns += [[row.kind.log_width for row in rows], [row.kind.log_length for row in rows]]
         self.terms_NK = np.array(columns).T
         logs = np.log([scales.signal, scales.noise, scales.share, *scales.reaches, *scales.feature_reaches])
-        self.start_K = np.concatenate([logs, np.zeros(self.terms_NK.shape[1])])
+        self.start_K = np.concatenate([[0.0], logs, np.zeros(self.terms_NK.shape[1])])
         terms = [TERM_SPREAD] * (len(optimizers) + len(models))
-        self.spread_K = np.array([SCALE_SPREAD] * len(logs) + terms + [WIDTH_SPREAD])
-
-    def thinned(self) -> _Fit:
-        """The same over an even choice of rows."""
-        kept = np.unique(np.linspace(0, len(self.terms_NK) - 1, FITTED_ROWS).astype(int))
-        some = copy(self)
-        some.draft, some.terms_NK = self.draft.only(kept), self.terms_NK[kept]
-        return some
+        self.spread_K = np.array([COMMON_SPREAD] + [SCALE_SPREAD] * len(logs) + terms + [WIDTH_SPREAD, LENGTH_SPREAD])
 
     def at(self, point_K: np.ndarray) -> Experience:
-        known = 3 + len(AHEAD) + len(FEATURES)
-        signal, noise, share, *reaches = np.exp(np.clip(point_K[:known], -7.0, 3.0)).tolist()
-        term_K, ours, traces = point_K[known:], tuple(reaches[: len(AHEAD)]), tuple(reaches[len(AHEAD) :])
-        scales = replace(self.draft.scales, reaches=ours, feature_reaches=traces, signal=signal, noise=noise, share=share)
-        own = dict(zip([*self.optimizers, *(f"/{model}" for model in self.models)], term_K[:-1].tolist(), strict=True))
+        term_K, scales = self._unknown(point_K, np)
+        own = dict(zip([*self.optimizers, *(f"/{model}" for model in self.models)], term_K[:-2].tolist(), strict=True))
         usual = {name: rate + own[name.split("/")[0]] + own["/" + name.split("/")[1]] for name, rate in self.draft.usual.items()}
         change_NSC, features_NF = relative(self.draft.change_NSC, self.draft.features_NF, self.terms_NK @ term_K)
-        per_width = self.draft.per_width + float(term_K[-1])
-        return replace(self.draft, change_NSC=change_NSC, features_NF=features_NF, usual=usual, per_width=per_width, scales=scales)
+        per_width, per_length = (np.array([self.draft.per_width, self.draft.per_length]) + term_K[-2:]).tolist()
+        shifts = {"usual": usual, "per_width": per_width, "per_length": per_length}
+        return replace(self.draft, change_NSC=change_NSC, features_NF=features_NF, **shifts, scales=_plain(scales))
 
-    def unlikely(self, point_K: np.ndarray) -> float:
-        """Negative log posterior of the unknowns, which are normal about where they start."""
-        experience = self.at(point_K)
-        factor_NN, _ = cho_factor(experience.noisy, lower=True)
-        weight_N = cho_solve((factor_NN, True), experience.gain_N)
-        misfit = 0.5 * float(experience.gain_N @ weight_N) + float(np.log(factor_NN.diagonal()).sum())
-        return misfit + 0.5 * float((((point_K - self.start_K) / self.spread_K) ** 2).sum())
+    def _unknown(self, point_K: Array, xp: Any) -> tuple[Array, Scales]:
+        known = 4 + len(AHEAD) + len(FEATURES)
+        signal, noise, share, *reaches = xp.exp(xp.clip(point_K[1:known], -7.0, 3.0))
+        ours, traces = tuple(reaches[: len(AHEAD)]), tuple(reaches[len(AHEAD) :])
+        found = {"signal": signal, "common": 1.0 / (1.0 + xp.exp(-point_K[0])), "noise": noise, "share": share}
+        return point_K[known:], replace(self.draft.scales, reaches=ours, feature_reaches=traces, **found)
+
+    def unlikely(self, point_K: np.ndarray) -> tuple[float, np.ndarray]:
+        """Negative log posterior of the unknowns, which are normal about where they start, and its gradient."""
+        asked_K = torch.from_numpy(point_K).requires_grad_()
+        term_K, scales = self._unknown(asked_K, torch)
+        change_NSC, features_NF, gain_N = map(torch.from_numpy, (self.draft.change_NSC, self.draft.features_NF, self.draft.gain_N))
+        change_NSC, features_NF = relative(change_NSC, features_NF, torch.from_numpy(self.terms_NK) @ term_K, torch)
+        center_F, width_F = torch.tensor(scales.center).double(), torch.tensor(scales.width).double()
+        at_NF = torch.nan_to_num((features_NF - center_F) / width_F)
+        noise_N = scales.noise**2 + (scales.share * gain_N) ** 2 + torch.from_numpy(self.draft.variance_N)
+        factor_NN = torch.linalg.cholesky(covariance(scales, change_NSC, at_NF, change_NSC, at_NF, torch) + torch.diag(noise_N))
+        weight_N = torch.cholesky_solve(gain_N[:, None], factor_NN)[:, 0]
+        misfit = 0.5 * gain_N @ weight_N + factor_NN.diagonal().log().sum()
+        off_K = (asked_K - torch.from_numpy(self.start_K)) / torch.from_numpy(self.spread_K)
+        total = misfit + 0.5 * (off_K**2).sum()
+        (slope_K,) = torch.autograd.grad(total, asked_K)
+        return float(total.detach()), slope_K.numpy()
+
+
+def _plain(scales: Scales) -> Scales:
+    numbers = {name: tuple(map(float, v)) if isinstance(v, tuple) else float(v) for name, v in vars(scales).items()}
+    return Scales(**numbers)  # type: ignore[arg-type]
 
 
 def _centered(experience: Experience) -> Experience:

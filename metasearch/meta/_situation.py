@@ -12,6 +12,7 @@ from metasearch.core.config import Config
 from metasearch.core.control import Control, Schedule
 from metasearch.core.event import Directive
 from metasearch.core.history import History, Trial
+from metasearch.meta._twins import Kind
 from metasearch.meta.law_prior import SCHEDULE_FREE, epochs_of, followed, reference_of, share_of
 from metasearch.meta.loss_law import Path
 
@@ -43,6 +44,14 @@ class Situation:
     def losses(self) -> list[float]:
         """Those that are finite: the ones of ``past``."""
         return [loss for loss in self.trial.losses if math.isfinite(loss)]
+
+    @property
+    def horizon(self) -> float:
+        return self.trial.step / self.progress
+
+    @property
+    def kind(self) -> Kind:
+        return Kind.of(self.trial.config, self.horizon)
 
     @property
     def factor(self) -> float:

@@ -10,7 +10,7 @@ Shapes: N reports, F features, C coordinates of what lies ahead.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +19,10 @@ from metasearch.core.archive import Archive, PastTask, PastTrial
 from metasearch.core.config import Config
 from metasearch.core.event import Directive
 
-FEATURES = ("log_progress", "log_horizon", "slope", "roughness", "highest")
-"""What a trial's trace tells; NaN where it is too short to tell. ``highest``: the log of the highest learning rate so far."""
+FEATURES = ("log_progress", "log_horizon", "slope", "roughness", "highest", "level")
+"""What a trial's trace tells; NaN where it is too short to tell. ``highest``: the log of the highest learning rate so far.
+``level``: the log of the newest loss.
+"""
 
 AHEAD = ("rate", "flatness", "restart")
 """What lies ahead: the log of the highest learning rate, the log of the mean over the highest, 1 if the weights begin anew."""
@@ -38,27 +40,31 @@ UNFORESEEN = 0.1
 GOOD_SHARE = 1 / 3
 
 
-USUAL_WIDTH = 64
+USUAL_WIDTH, USUAL_LENGTH = 64, 128_000
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What the usual learning rate of a config depends on. ``log_width``: over ``USUAL_WIDTH``; 0 where there is no width."""
+    """What the usual learning rate of a training depends on. ``log_width``: over ``USUAL_WIDTH``; 0 where there is no width.
+    ``log_length``: of the horizon over ``USUAL_LENGTH``.
+    """
 
     optimizer: str
     model: str
     log_width: float
+    log_length: float
 
     @property
     def name(self) -> str:
         return f"{self.optimizer}/{self.model}"
 
     @staticmethod
-    def of(config: Config) -> Kind:
+    def of(config: Config, horizon: float) -> Kind:
         width = config.get("width")
         known = isinstance(width, int | float) and width > 0
         log_width = math.log(float(width) / USUAL_WIDTH) if known else 0.0  # type: ignore[arg-type]
-        return Kind(str(config.get("optimizer", "")), str(config.get("model", "")), log_width)
+        log_length = math.log(horizon / USUAL_LENGTH)
+        return Kind(str(config.get("optimizer", "")), str(config.get("model", "")), log_width, log_length)
 
 
 @dataclass(frozen=True)
@@ -92,24 +98,24 @@ def features(progress_N: Sequence[float], loss_N: Sequence[float], rate_N: Seque
     if len(loss_N) > 3:
         bends = np.abs(np.diff(np.asarray(loss_N[-6:]), 2))
         roughness = math.log(float(bends.mean()) / loss + 1e-4)
-    return np.array([math.log(progress), math.log(horizon), slope, roughness, math.log(max(rate_N))])
+    return np.array([math.log(progress), math.log(horizon), slope, roughness, math.log(max(rate_N)), math.log(max(loss, 1e-9))])
 
 
 def rows_of(archive: Archive) -> list[Row]:
     return [row for task in archive for row in _rows(task)]
 
 
-def usual_rates(archive: Archive, per_width: float) -> dict[str, tuple[float, int]]:
-    """By kind the log of the learning rate of runs that ended among the best third, and how many runs tell. ``per_width``: how it
-    changes with the log of the width.
+def usual_rates(archive: Archive, shift: Callable[[Kind], float]) -> dict[str, tuple[float, int]]:
+    """By kind the log of the learning rate of runs that ended among the best third, and how many runs tell. ``shift``: what
+    width and length do to it.
     """
     found: dict[str, list[tuple[float, float]]] = {}
     for task in archive:
         ended = [t for t in task.trials if not t.directed and t.ended and not t.diverged and t.lrs and max(t.lrs) > 0]
         typical = float(np.mean([math.log(max(t.losses[-1], 1e-9)) for t in ended])) if ended else 0.0
         for trial in ended:
-            kind, loss = Kind.of(trial.config), math.log(max(trial.losses[-1], 1e-9)) - typical
-            found.setdefault(kind.name, []).append((loss, math.log(max(trial.lrs)) - per_width * kind.log_width))
+            kind, loss = Kind.of(trial.config, task.horizon), math.log(max(trial.losses[-1], 1e-9)) - typical
+            found.setdefault(kind.name, []).append((loss, math.log(max(trial.lrs)) - shift(kind)))
     return {name: _center(sorted(runs)) for name, runs in found.items()}
 
 
@@ -159,7 +165,7 @@ def _row(
         return None
     progress = [step / horizon for step in trial.steps[:seen]]
     told = features(progress, trial.losses[:seen], trial.lrs[:seen], horizon)
-    return task, Kind.of(trial.config), ahead(planned), ahead(followed, restart=directive.restart), told
+    return task, Kind.of(trial.config, horizon), ahead(planned), ahead(followed, restart=directive.restart), told
 
 
 def _gain(kept: float, acted: float) -> float:

@@ -15,6 +15,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from scipy.linalg import cho_solve, solve_triangular
-from scipy.spatial.distance import cdist
 from scipy.stats import norm
 
 from metasearch.core.archive import Archive
@@ -31,28 +31,38 @@ from metasearch.meta._twins import AHEAD, FEATURES, Kind, Row, rows_of, usual_ra
 SHIPPED = Path(__file__).with_name("optimizer.safetensors")
 """Learned on built-in texts alone, with its card in the metadata; docs/meta-optimizer.md has the command."""
 
-PER_WIDTH = -0.5
-MOST_ROWS = 1200
+PER_WIDTH, PER_LENGTH = -0.5, -0.1
+MOST_ROWS = 1800
 BELIEF = 3.0
 """What was shipped of a usual learning rate counts as much as so many good runs."""
 
 FARTHEST = 6.0
-MOST_LEFT = 0.25
-"""Where experience leaves more of the variance that is there without any, it tells nothing."""
+VAGUE, NOTHING = 0.25, 0.75
+"""Where experience leaves more of the variance that is there without any, the law is asked too; where it leaves yet more, it tells
+nothing.
+"""
 
-HIGHEST = FEATURES.index("highest")
+SHORTER, LONGER = 1 / 4, 16.0
+"""Nor of trainings that are so many times shorter or longer than all of which it was gathered."""
+
+Array = Any
+"""Of numpy or torch, as ``xp`` says."""
+
+HIGHEST, LENGTH = FEATURES.index("highest"), FEATURES.index("log_horizon")
 
 
 @dataclass(frozen=True)
 class Scales:
     """Hyperparameters. ``reaches``: length scales of what lies ahead. ``feature_reaches``: of the standardised features.
-    ``signal``: deviation of h. ``noise``: of a gain, and ``share`` of the gain itself on top. ``doubt``: factor on deviations, so
-    that they hold on tasks that were left out. ``center``, ``width``: of the features.
+    ``signal``: deviation of h; ``common``: the share of its variance that trainings of all lengths have in common. ``noise``: of a
+    gain, and ``share`` of the gain itself on top. ``doubt``: factor on deviations, so that they hold on tasks that were left out.
+    ``center``, ``width``: of the features.
     """
 
     reaches: tuple[float, ...] = (3.0, 2.0, 2.0)
     feature_reaches: tuple[float, ...] = (2.0,) * len(FEATURES)
     signal: float = 0.3
+    common: float = 0.0
     noise: float = 0.01
     share: float = 0.2
     doubt: float = 1.0
@@ -65,9 +75,22 @@ class Scales:
 
 
 @dataclass(frozen=True, eq=False)
+class Told:
+    """Mean and deviation of the gain of each change, (M,) each. ``vague``: this is from afar."""
+
+    mean_M: np.ndarray
+    deviation_M: np.ndarray
+    vague: bool
+
+    def certainty(self, enough: float) -> np.ndarray:
+        """The probability that a gain is more than ``enough``, (M,)."""
+        return np.asarray(norm.cdf((self.mean_M - enough) / self.deviation_M))
+
+
+@dataclass(frozen=True, eq=False)
 class Experience:
-    """Rows as arrays, learning rates in them relative to the usual one. ``usual``: its log by kind, of ``USUAL_WIDTH``;
-    ``per_width``: how that changes with the log of the width.
+    """Rows as arrays, learning rates in them relative to the usual one. ``usual``: its log by kind, of ``USUAL_WIDTH`` and
+    ``USUAL_LENGTH``; ``per_width``, ``per_length``: how that changes with the logs of the width and the horizon.
     """
 
     change_NSC: np.ndarray = field(default_factory=lambda: np.zeros((0, 2, len(AHEAD))))
@@ -76,30 +99,36 @@ class Experience:
     variance_N: np.ndarray = field(default_factory=lambda: np.zeros(0))
     usual: Mapping[str, float] = field(default_factory=dict)
     per_width: float = PER_WIDTH
+    per_length: float = PER_LENGTH
     scales: Scales = field(default_factory=Scales)
 
     def usual_of(self, kind: Kind) -> float:
-        return self.usual[kind.name] + self.per_width * kind.log_width
+        return self.usual[kind.name] + self.shift_of(kind)
 
-    def foretold(
-        self, kind: Kind, before_C: np.ndarray, after_MC: np.ndarray, features_F: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray] | None:
-        """Mean and deviation of the gain of each change, (M,) each; learning rates as they are. None if experience is too far away:
-        of other kinds of trials, or of much shorter or longer ones.
+    def shift_of(self, kind: Kind) -> float:
+        return self.per_width * kind.log_width + self.per_length * kind.log_length
+
+    def foretold(self, kind: Kind, before_C: np.ndarray, after_MC: np.ndarray, features_F: np.ndarray) -> Told | None:
+        """What each change gains; learning rates as they are. None if experience is too far away: of other kinds of trials, or of
+        much shorter or longer ones.
         """
-        if kind.name not in self.usual or not len(self.gain_N):
+        if kind.name not in self.usual or not self._reaches(features_F[LENGTH]):
             return None
         count = len(after_MC)
         change_MSC = np.stack([np.tile(before_C, (count, 1)), after_MC], axis=1)
         relative_to = np.full(count, self.usual_of(kind))
         mean_M, deviation_M, left_M = self.gains(*relative(change_MSC, np.tile(features_F, (count, 1)), relative_to))
-        return (mean_M, deviation_M) if left_M.mean() < MOST_LEFT else None
+        return Told(mean_M, deviation_M, bool(left_M.mean() > VAGUE)) if left_M.mean() < NOTHING else None
+
+    def _reaches(self, log_horizon: float) -> bool:
+        known_N = self.features_NF[:, LENGTH]
+        return bool(len(known_N)) and bool(known_N.min() + math.log(SHORTER) <= log_horizon <= known_N.max() + math.log(LONGER))
 
     def gains(self, change_MSC: np.ndarray, features_MF: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean and deviation, learning rates relative to the usual one; and the share of the variance that experience left."""
         at_MF = self.scales.standard(features_MF)
-        own_M = _covariance(self.scales, change_MSC, at_MF, change_MSC, at_MF).diagonal()
-        cross_NM = _covariance(self.scales, self.change_NSC, self._standard, change_MSC, at_MF)
+        own_M = covariance(self.scales, change_MSC, at_MF, change_MSC, at_MF).diagonal()
+        cross_NM = covariance(self.scales, self.change_NSC, self._standard, change_MSC, at_MF)
         factor_NN, weight_N = self._solved
         known_NM = solve_triangular(factor_NN, cross_NM, lower=True)
         variance_M = np.maximum(own_M - (known_NM**2).sum(0), 1e-12)
@@ -109,7 +138,7 @@ class Experience:
     def with_archive(self, archive: Archive) -> Experience:
         """This and what an archive teaches; of more rows than ``MOST_ROWS`` the newest half and an even choice of the others."""
         rows, usual = rows_of(archive), dict(self.usual)
-        for name, (rate, runs) in usual_rates(archive, self.per_width).items():
+        for name, (rate, runs) in usual_rates(archive, self.shift_of).items():
             if name in usual or name in {row.kind.name for row in rows}:
                 usual[name] = (BELIEF * usual.get(name, rate) + runs * rate) / (BELIEF + runs)
         return replace(self, usual=usual).with_rows(rows) if rows else replace(self, usual=usual)
@@ -157,7 +186,7 @@ class Experience:
 
     @cached_property
     def noisy(self) -> np.ndarray:
-        known_NN = _covariance(self.scales, self.change_NSC, self._standard, self.change_NSC, self._standard)
+        known_NN = covariance(self.scales, self.change_NSC, self._standard, self.change_NSC, self._standard)
         noise_N = self.scales.noise**2 + (self.scales.share * self.gain_N) ** 2 + self.variance_N
         return np.asarray(known_NN + np.diag(noise_N))
 
@@ -169,17 +198,17 @@ class Experience:
     def pack(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         arrays = {name: value for name, value in vars(self).items() if name in _ARRAYS}
         scales = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self.scales).items()}
-        return arrays, {"usual": dict(self.usual), "per_width": self.per_width, "scales": scales}
+        return arrays, {"usual": dict(self.usual), "per_width": self.per_width, "per_length": self.per_length, "scales": scales}
 
     @staticmethod
     def unpack(arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> Experience:
-        known: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in plain["scales"].items()}
-        scales = Scales(**known)
+        listed: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in plain["scales"].items()}
+        scales = Scales(**listed)
         if len(scales.feature_reaches) != len(FEATURES):
             raise ValueError(f"expected {len(FEATURES)} features, found {len(scales.feature_reaches)}")
-        return Experience(
-            **{name: arrays[name] for name in _ARRAYS}, usual=plain["usual"], per_width=plain["per_width"], scales=scales
-        )
+        known: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
+        known |= {name: plain[name] for name in ("usual", "per_width", "per_length")}
+        return Experience(**known, scales=scales)
 
 
 _ARRAYS = ("change_NSC", "features_NF", "gain_N", "variance_N")
@@ -211,11 +240,6 @@ def write(path: Path, experience: Experience, archive: Archive, python: str) -> 
     return card
 
 
-def certainty(mean_M: np.ndarray, deviation_M: np.ndarray, enough: float) -> np.ndarray:
-    """The probability that a gain is more than ``enough``, (M,)."""
-    return np.asarray(norm.cdf((mean_M - enough) / deviation_M))
-
-
 def _chosen(rows: int) -> np.ndarray:
     if rows <= MOST_ROWS:
         return np.arange(rows)
@@ -224,23 +248,25 @@ def _chosen(rows: int) -> np.ndarray:
     return np.concatenate([older, np.arange(rows - newest, rows)])
 
 
-def relative(change_NSC: np.ndarray, features_NF: np.ndarray, usual_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def relative(change_NSC: Array, features_NF: Array, usual_N: Array, xp: Any = np) -> tuple[Array, Array]:
     """The same with learning rates relative to the usual one."""
-    change_NSC, features_NF = change_NSC.copy(), features_NF.copy()
-    change_NSC[:, :, 0] -= usual_N[:, None]
-    features_NF[:, HIGHEST] -= usual_N
-    return np.clip(change_NSC, -FARTHEST, FARTHEST), features_NF
+    rate_C, highest_F = xp.asarray(np.eye(len(AHEAD))[0]), xp.asarray(np.eye(len(FEATURES))[HIGHEST])
+    change_NSC = change_NSC - usual_N[:, None, None] * rate_C
+    return xp.clip(change_NSC, -FARTHEST, FARTHEST), features_NF - usual_N[:, None] * highest_F
 
 
-def _covariance(scales: Scales, a_NSC: np.ndarray, a_NF: np.ndarray, b_MSC: np.ndarray, b_MF: np.ndarray) -> np.ndarray:
-    """Of gains: four covariances of h, where the features are near each other."""
-    a_NSC, b_MSC = a_NSC / np.array(scales.reaches), b_MSC / np.array(scales.reaches)
-    ahead = sum((1.0 if i == j else -1.0) * _matern(cdist(a_NSC[:, i], b_MSC[:, j])) for i in range(2) for j in range(2))
-    reaches = np.array(scales.feature_reaches)
-    return np.asarray(scales.signal**2 * ahead * np.exp(-0.5 * cdist(a_NF / reaches, b_MF / reaches, "sqeuclidean")))
+def covariance(scales: Scales, a_NSC: Array, a_NF: Array, b_MSC: Array, b_MF: Array, xp: Any = np) -> Array:
+    """Of gains: four covariances of h, where the features are near each other. A part of h is the same for all lengths."""
+    ahead: Any = 0.0
+    for i, j in product(range(2), repeat=2):
+        far = xp.sqrt(5.0 * _apart(a_NSC[:, i], b_MSC[:, j], scales.reaches) + 1e-12)
+        ahead = ahead + (1.0 if i == j else -1.0) * (1.0 + far + far**2 / 3.0) * xp.exp(-far)  # Matérn-5/2
+    reaches = [math.inf if n == LENGTH else reach for n, reach in enumerate(scales.feature_reaches)]
+    near = xp.exp(-0.5 * _apart(a_NF, b_MF, reaches))
+    alike = xp.exp(-0.5 * _apart(a_NF[:, [LENGTH]], b_MF[:, [LENGTH]], scales.feature_reaches[LENGTH:]))
+    return scales.signal**2 * ahead * near * (scales.common + (1.0 - scales.common) * alike)
 
 
-def _matern(far: np.ndarray) -> np.ndarray:
-    """Matérn-5/2."""
-    scaled = math.sqrt(5.0) * far
-    return np.asarray((1.0 + scaled + scaled**2 / 3.0) * np.exp(-scaled))
+def _apart(a_NK: Array, b_MK: Array, reaches: Sequence[float]) -> Array:
+    """(N, M) squared distances in units of ``reaches``."""
+    return sum((a_NK[:, None, k] / reaches[k] - b_MK[None, :, k] / reaches[k]) ** 2 for k in range(a_NK.shape[1]))

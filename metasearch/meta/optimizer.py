@@ -154,7 +154,8 @@ class Controller:
             return None
         if len(lost) > RESCUES:
             return None
-        control, kind, known = controls(history, trial, schedule)[-1], Kind.of(trial.config), self.theta.experience
+        control, known = controls(history, trial, schedule)[-1], self.theta.experience
+        kind = Kind.of(trial.config, history.sweep.horizon)
         scale = UNKNOWN_RESCUE
         if kind.name in known.usual and trial.lrs[-1] > 0:
             scale = float(np.clip(math.exp(known.usual_of(kind)) / trial.lrs[-1], *RESCUED_TO))
@@ -189,9 +190,9 @@ class Controller:
         trial, prior = now.trial, self.theta.prior
         progress_N = now.past.progress_K[-len(now.losses) :]
         known = fit(prior.of(now.optimizer, now.reference), prior.deviation, now.past, progress_N, np.array(now.losses))
-        by_experience = self._experienced(now)
+        by_experience, vague = self._experienced(now)
         late = len(trial.losses) >= FEWEST_REPORTS and now.progress >= EARLIEST
-        actions = list(foreseeable(now, prior, self._usual(now))) if late and by_experience is None else []
+        actions = list(foreseeable(now, prior, self._usual(now))) if late and vague else []
         futures = [now.future(control) for control in (now.control, *map(now.after, actions))]
         draws_MF = ends(known, futures, prior.doubt).draws_MF
         gain_MF = draws_MF[:, :1] - draws_MF[:, 1:]
@@ -199,37 +200,35 @@ class Controller:
         gain_F, sure_F = gain_MF.mean(0).tolist(), (gain_MF > enough).mean(0).tolist()
         kept = float(draws_MF[:, 0].mean())
         foretold = [Foretold(*each, each[2] > CERTAIN) for each in zip(actions, gain_F, sure_F, strict=True)]
-        return kept, foretold + [each.of(kept) for each in by_experience or ()]
+        return kept, foretold + [each.of(kept) for each in by_experience]
 
-    def _experienced(self, now: Situation) -> list[Foretold] | None:
-        """Changes of the learning rates ahead, as experience tells what shares of the loss they gain; None if it does not."""
+    def _experienced(self, now: Situation) -> tuple[list[Foretold], bool]:
+        """Changes of the learning rates ahead, as experience tells what shares of the loss they gain; and whether that is vague."""
         usual = self._usual(now)
-        if usual is None:
-            return None
-        if now.progress > LATEST_BY_EXPERIENCE:
-            return []
-        count, horizon = len(now.losses), now.trial.step / now.progress
+        if usual is None or now.progress > LATEST_BY_EXPERIENCE:
+            return [], usual is None
+        count = len(now.losses)
         progress, rates = now.past.progress_K[-count:].tolist(), (now.past.factor_K[-count:] * now.reference).tolist()
-        seen, actions = features(progress, now.losses, rates, horizon), experienced(now, usual)
+        seen, actions = features(progress, now.losses, rates, now.horizon), experienced(now, usual)
         after = [ahead(now.rates_ahead(now.after(action))[1][1:], restart=action.restart) for action in actions]
         before = ahead(now.rates_ahead(now.control)[1][1:])
-        told = self.theta.experience.foretold(Kind.of(now.trial.config), before, np.array(after), seen)
+        told = self.theta.experience.foretold(now.kind, before, np.array(after), seen)
         if told is None:
-            return None
-        sure_M = experience.certainty(*told, LEAST_GAIN)
-        share_M, spread_M = -np.expm1(-told[0]), np.exp(-told[0]) * told[1]
+            return [], True
+        sure_M = told.certainty(LEAST_GAIN)
+        share_M, spread_M = -np.expm1(-told.mean_M), np.exp(-told.mean_M) * told.deviation_M
         found = zip(actions, share_M.tolist(), sure_M.tolist(), spread_M.tolist(), strict=True)
         return [
             Foretold(action, gain, sure, sure > CERTAIN_BY_EXPERIENCE, spread, max((action.lr_scale or 1.0) / max(usual, 1.0), 1.0))
             for action, gain, sure, spread in found
-        ]
+        ], told.vague
 
     def _usual(self, now: Situation) -> float | None:
         """The learning rate that is usual, over the highest one ahead; None if there is no experience of the trial's kind."""
-        known, kind = self.theta.experience, Kind.of(now.trial.config)
-        if kind.name not in known.usual:
+        known = self.theta.experience
+        if now.kind.name not in known.usual:
             return None
-        return math.exp(known.usual_of(kind)) / float(now.rates_ahead(now.control)[1].max())
+        return math.exp(known.usual_of(now.kind)) / float(now.rates_ahead(now.control)[1].max())
 
     def _best(self, now: Situation, foretold: Sequence[Foretold]) -> Foretold | None:
         """The action to take, or None: nothing is sure enough. Ground that was lost is won back first."""

@@ -24,7 +24,7 @@ from metasearch.core.sweep import Budget, Sweep
 from metasearch.core.task import Task
 from metasearch.meta import experience
 from metasearch.meta._experience_learning import anew
-from metasearch.meta._twins import Kind, ahead, features, rows_of
+from metasearch.meta._twins import USUAL_LENGTH, Kind, ahead, features, rows_of
 from metasearch.meta.experience import Experience
 from metasearch.meta.optimizer import CONTROLLER, Controller, Theta
 from metasearch.search.fifo import Fifo
@@ -33,7 +33,7 @@ from metasearch.testing.laws import LawCurves
 from tests.meta.test_optimizer import HORIZON, SPACE, Same, config, plan
 
 STEPS = tuple(range(50, 1050, 50))
-KIND = Kind("adamw", "lstm", 0.0)
+KIND = Kind("adamw", "lstm", 0.0, math.log(1000 / USUAL_LENGTH))
 
 
 def trial(lr: float, seed: int, at: int | None = None, scale: float = 1.0, best: float = 1e-2, **directive: object) -> PastTrial:
@@ -118,13 +118,14 @@ def test_what_comes_with_metasearch_was_learned_on_built_in_texts_and_raises_wha
         card = json.loads(file.metadata()["card"])
     assert all(name.startswith("cpython/") for name in card["learned_from"]) and card["rows"] > 500
     shipped = experience.shipped()
-    usual = np.full(18, math.exp(shipped.usual_of(KIND)))
-    for share, pays in ((1 / 30, True), (1 / 10, True), (1.0, False)):
-        seen = features([0.05], [5.0], [usual[0] * share], 200_000)
-        found = shipped.foretold(KIND, ahead(usual * share), ahead(usual * share * 10)[None], seen)
-        assert found is not None and bool(experience.certainty(*found, 0.002)[0] > 0.9) is pays
+    kind = replace(KIND, log_length=math.log(200_000 / USUAL_LENGTH))
+    usual = np.full(18, math.exp(shipped.usual_of(kind)))
+    for share, loss, pays in ((1 / 30, 5.0, True), (1 / 10, 4.5, True), (1.0, 4.0, False)):
+        seen = features([0.05], [loss], [usual[0] * share], 200_000)
+        found = shipped.foretold(kind, ahead(usual * share), ahead(usual * share * 10)[None], seen)
+        assert found is not None and bool(found.certainty(0.002)[0] > 0.9) is pays
     much_longer = features([0.05], [5.0], [usual[0]], 1e10)
-    assert shipped.foretold(KIND, ahead(usual), ahead(usual * 10)[None], much_longer) is None
+    assert shipped.foretold(kind, ahead(usual), ahead(usual * 10)[None], much_longer) is None
 
 
 @dataclass(frozen=True)
