@@ -3,11 +3,11 @@
     METASEARCH_CORPORA=FOLDER python experiments/steered_starts.py --store /tmp/steered
 
 The controller knows what comes with metasearch, learned on CPython's texts, and nothing else; the texts here are others. On each,
-with several seeds, an LSTM starts from every learning rate: on fixed schedules, steered on the same schedules, with optimizers that
-set their own pace, and as populations (PBT and PB2) of four, which train four times as many tokens. The standard is the best of a
-sweep over learning rates and fixed schedules, by the mean over seeds. Printed are bits per byte at the end relative to that, in
-percent: mean ± standard error over texts and seeds; then how steered trials ended relative to the same config and seed alone.
-Trials in which the controller withheld its action, as a control, are left out. Run again with the
+with several seeds, a model (an LSTM, if no other is asked for) starts from every learning rate: on fixed schedules, steered on the
+same schedules, with optimizers that set their own pace, and as populations (PBT and PB2) of four, which train four times as many
+tokens. The standard is the best of a sweep over learning rates and fixed schedules, by the mean over seeds. Printed are bits per
+byte at the end relative to that, in percent: mean ± standard error over texts and seeds; then how steered trials ended relative to
+the same config and seed alone. Trials in which the controller withheld its action, as a control, are left out. Run again with the
 same store it goes on where it stopped.
 """
 
@@ -75,7 +75,7 @@ def end_of(trial: Trial) -> float:
 def sweep_file(name: str, text: str, space: dict[str, Any], asked: Any, seed: int, **changes: Any) -> SweepFile:
     settings = {
         "task": {"corpus": text, "tokenizer": "byte"},
-        "space": {"model": asked.model, "width": asked.width, **space},
+        "space": {"model": asked.model, "width": asked.width, "depth": asked.depth, "optimizer": asked.optimizer, **space},
         "unlisted": "default",
         "search": {"searcher": "grid", "scheduler": "fifo"},
         "budget": {"trials": 1000},
@@ -173,6 +173,8 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=200_000, help="of every trial")
     parser.add_argument("--model", default="lstm")
     parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--depth", type=int, default=1)
+    parser.add_argument("--optimizer", default="adamw", help="of fixed and steered trials")
     parser.add_argument("--right", type=float, default=2e-2, help="the learning rate that is right")
     parser.add_argument("--others", type=int, help="seeds with all methods, not fixed schedules and the controller alone; all")
     parser.add_argument("--cpus", type=int, default=1)

@@ -130,7 +130,7 @@ class Experience:
         own_M = covariance(self.scales, change_MSC, at_MF, change_MSC, at_MF).diagonal()
         cross_NM = covariance(self.scales, self.change_NSC, self._standard, change_MSC, at_MF)
         factor_NN, weight_N = self._solved
-        known_NM = solve_triangular(factor_NN, cross_NM, lower=True)
+        known_NM = solve_triangular(factor_NN, cross_NM, lower=True, check_finite=False)
         variance_M = np.maximum(own_M - (known_NM**2).sum(0), 1e-12)
         left_M = variance_M / np.maximum(own_M, 1e-12)
         return np.asarray(cross_NM.T @ weight_N), np.asarray(self.scales.doubt * np.sqrt(variance_M)), np.asarray(left_M)

@@ -17,6 +17,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from metasearch.meta._actions import CLIP, INTENTS, ROLL_BACK, back, experienced
 from metasearch.meta._situation import Plan, Situation, controls, situation
 from metasearch.meta._twins import Kind, ahead, features
 from metasearch.meta.experience import Experience
-from metasearch.meta.forecast import ends, fit
+from metasearch.meta.forecast import Gaussian, ends, fit
 from metasearch.meta.gains import Gain
 from metasearch.meta.law_prior import LawPrior
 from metasearch.meta.loss_law import P
@@ -116,6 +117,33 @@ class Foretold:
         return replace(self, gain=self.gain * loss, deviation=self.deviation * loss)
 
 
+@dataclass(frozen=True)
+class Law:
+    """What the loss law tells of a trial; fitted when first asked."""
+
+    now: Situation
+    prior: LawPrior
+
+    @cached_property
+    def known(self) -> Gaussian:
+        now, prior = self.now, self.prior
+        progress_N = now.past.progress_K[-len(now.losses) :]
+        return fit(prior.of(now.optimizer, now.reference), prior.deviation, now.past, progress_N, np.array(now.losses))
+
+    @cached_property
+    def kept(self) -> float:
+        """The loss at the horizon if nothing is done."""
+        return float(ends(self.known, [self.now.future(self.now.control)], self.prior.doubt).means[0])
+
+    def foretold(self, actions: Sequence[Directive]) -> list[Foretold]:
+        futures = [self.now.future(control) for control in (self.now.control, *map(self.now.after, actions))]
+        draws_MF = ends(self.known, futures, self.prior.doubt).draws_MF
+        gain_MF = draws_MF[:, :1] - draws_MF[:, 1:]
+        enough = max(LEAST_GAIN * abs(self.now.trial.loss), NOISE_SHARE * self.prior.deviation)
+        gain_F, sure_F = gain_MF.mean(0).tolist(), (gain_MF > enough).mean(0).tolist()
+        return [Foretold(*each, each[2] > CERTAIN) for each in zip(actions, gain_F, sure_F, strict=True)]
+
+
 def _no_plan(config: object) -> None:
     return None
 
@@ -138,10 +166,11 @@ class Controller:
         arm = coin.random()
         if arm < RANDOM:
             return self._at_random(now, coin)
-        kept, foretold = self._foretold(now)
-        best = self._best(now, foretold)
+        law = Law(now, self.theta.prior)
+        best = self._best(now, self._foretold(law))
         if best is None:
             return None
+        kept = law.kept
         found = replace(best.directive, propensity=None if _told(trial) else ACTED, foreseen=kept, gain=best.gain)
         return withheld(found) if arm < RANDOM + CONTROLS else found
 
@@ -185,22 +214,15 @@ class Controller:
             return False  # a control stays one
         return not told or trial.step - max(told) >= COOL_DOWN * horizon
 
-    def _foretold(self, now: Situation) -> tuple[float, list[Foretold]]:
-        """The loss that is foretold if nothing is done, and every action of which the law tells something."""
-        trial, prior = now.trial, self.theta.prior
-        progress_N = now.past.progress_K[-len(now.losses) :]
-        known = fit(prior.of(now.optimizer, now.reference), prior.deviation, now.past, progress_N, np.array(now.losses))
+    def _foretold(self, law: Law, *, every: bool = False) -> list[Foretold]:
+        """What the law and experience tell of actions: of those that may be taken, or of ``every`` one."""
+        now = law.now
         by_experience, vague = self._experienced(now)
-        late = len(trial.losses) >= FEWEST_REPORTS and now.progress >= EARLIEST
-        actions = list(foreseeable(now, prior, self._usual(now))) if late and vague else []
-        futures = [now.future(control) for control in (now.control, *map(now.after, actions))]
-        draws_MF = ends(known, futures, prior.doubt).draws_MF
-        gain_MF = draws_MF[:, :1] - draws_MF[:, 1:]
-        enough = max(LEAST_GAIN * abs(trial.loss), NOISE_SHARE * prior.deviation)
-        gain_F, sure_F = gain_MF.mean(0).tolist(), (gain_MF > enough).mean(0).tolist()
-        kept = float(draws_MF[:, 0].mean())
-        foretold = [Foretold(*each, each[2] > CERTAIN) for each in zip(actions, gain_F, sure_F, strict=True)]
-        return kept, foretold + [each.of(kept) for each in by_experience]
+        wanted = [each for each in by_experience if every or each.able]
+        late = len(now.trial.losses) >= FEWEST_REPORTS and now.progress >= EARLIEST
+        actions = list(foreseeable(now, self.theta.prior, self._usual(now))) if late and vague else []
+        found = law.foretold(actions) if actions else []
+        return found + [each.of(law.kept) for each in wanted]
 
     def _experienced(self, now: Situation) -> tuple[list[Foretold], bool]:
         """Changes of the learning rates ahead, as experience tells what shares of the loss they gain; and whether that is vague."""
@@ -257,13 +279,13 @@ class Controller:
         moment = coin.uniform(RANDOM_FROM, RANDOM_UNTIL)
         if now.progress < moment or _told(now.trial):
             return None
-        kept, foretold = self._foretold(now)
-        every = [*foretold, *(Foretold(directive, 0.0, 0.0) for directive in other(now))]
+        law = Law(now, self.theta.prior)
+        every = [*self._foretold(law, every=True), *(Foretold(directive, 0.0, 0.0) for directive in other(now))]
         intents = sorted({each.directive.intent for each in every})
         intent = intents[int(coin.integers(len(intents)))]
         same = [each for each in every if each.directive.intent == intent]
         picked = same[int(coin.integers(len(same)))]
-        found = replace(picked.directive, propensity=COIN, foreseen=kept, gain=picked.gain)
+        found = replace(picked.directive, propensity=COIN, foreseen=law.kept, gain=picked.gain)
         return found if coin.random() < COIN else withheld(found)
 
 
