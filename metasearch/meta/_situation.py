@@ -121,6 +121,8 @@ def _base(history: History, trial: Trial, schedule: Schedule) -> float | None:
     """The learning rate at a factor of 1, from the newest report that allows it; None if the reports do not follow the plan."""
     found = []
     for point, (step, lr, control) in enumerate(zip(trial.steps, trial.lrs, controls(history, trial, schedule), strict=False)):
+        if point and (lr, trial.losses[point]) == (trial.lrs[point - 1], trial.losses[point - 1]):
+            continue  # nothing was trained since: reports may be nearer to each other than steps
         progress = step / history.sweep.horizon
         factor = control.lr_factor(schedule, progress, trial.losses[:point])
         if factor >= COMPARED_FROM * control.lr_scale and progress >= share_of(trial.config, "warmup"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,7 +25,7 @@ from metasearch.core.task import Task
 from metasearch.meta import experience
 from metasearch.meta._experience_learning import anew
 from metasearch.meta._twins import USUAL_LENGTH, Kind, ahead, features, rows_of
-from metasearch.meta.experience import Experience
+from metasearch.meta.experience import Experience, Told
 from metasearch.meta.optimizer import CONTROLLER, Controller, Theta
 from metasearch.search.fifo import Fifo
 from metasearch.sweep.controlled import Controlled
@@ -36,32 +36,33 @@ STEPS = tuple(range(50, 1050, 50))
 KIND = Kind("adamw", "lstm", 0.0, math.log(1000 / USUAL_LENGTH))
 
 
-def trial(lr: float, seed: int, at: int | None = None, scale: float = 1.0, best: float = 1e-2, **directive: object) -> PastTrial:
-    """Ends the worse the further its learning rate, after the change, is from the best."""
+def trial(
+    lr: float, seed: int, at: int | None = None, scale: float = 1.0, best: float = 1e-2, longer: int = 1, **directive: object
+) -> PastTrial:
+    """Ends the worse the further its learning rate, after the change, is from the best. ``longer``: factor on all steps."""
     lrs = [lr * (scale if at is not None and step > at else 1.0) for step in STEPS]
     losses = [4.0 - 1.5 * step / 1000 for step in STEPS]
     losses[-1] = 2.0 * math.exp(0.02 * math.log(lrs[-1] / best) ** 2)
-    told = {} if at is None else {at: Directive(lr_scale=scale, intent="raise lr", **directive)}  # type: ignore[arg-type]
+    told = {} if at is None else {at * longer: Directive(lr_scale=scale, intent="raise lr", **directive)}  # type: ignore[arg-type]
     chosen = Config({"lr": lr, "optimizer": "adamw", "model": "lstm", "width": 64})
-    return PastTrial(chosen, {}, STEPS, tuple(losses), tuple(map(float, STEPS)), seed=seed, lrs=tuple(lrs), directed=told)
+    steps = tuple(step * longer for step in STEPS)
+    return PastTrial(chosen, {}, steps, tuple(losses), tuple(map(float, steps)), seed=seed, lrs=tuple(lrs), directed=told)
 
 
 def archive(trials: Iterable[PastTrial], name: str = "texts/one") -> Archive:
     return Archive((PastTask(name, name, 1000, tuple(trials), frozenset()),))
 
 
+def branched(rates: Iterable[float], best: float = 1e-2, longer: int = 1) -> Iterator[PastTrial]:
+    for n, lr in enumerate(rates):
+        changes: tuple[tuple[int | None, float], ...] = ((None, 1.0), (100, 0.1), (100, 10.0), (500, 3.0))
+        yield from (trial(lr, n, at, scale, best, longer) for at, scale in changes)
+
+
 @pytest.fixture(scope="module")
 def known() -> Experience:
     rates = np.geomspace(1e-4, 1e-1, 9).tolist()
-    tasks = [
-        [
-            t
-            for n, lr in enumerate(rates)
-            for t in (trial(lr, n), trial(lr, n, 100, 0.1), trial(lr, n, 100, 10.0), trial(lr, n, 500, 3.0))
-        ]
-        for _ in range(2)
-    ]
-    return anew(Archive(tuple(archive(trials, f"text{i}/1").tasks[0] for i, trials in enumerate(tasks))))
+    return anew(Archive(tuple(archive(branched(rates), f"text{i}/1").tasks[0] for i in range(2))))
 
 
 def told(known: Experience, lr: float, scale: float) -> tuple[float, float]:
@@ -126,6 +127,29 @@ def test_what_comes_with_metasearch_was_learned_on_built_in_texts_and_raises_wha
         assert found is not None and bool(found.certainty(0.002)[0] > 0.9) is pays
     much_longer = features([0.05], [5.0], [usual[0]], 1e10)
     assert shipped.foretold(kind, ahead(usual), ahead(usual * 10)[None], much_longer) is None
+
+
+def test_longer_trainings_want_lower_learning_rates_where_that_is_what_was_seen() -> None:
+    rates = np.geomspace(1e-4, 1e-1, 7).tolist()
+    tasks = [replace(archive(branched(rates, best, n), "text/1").tasks[0], horizon=1000 * n) for n, best in ((1, 2e-2), (16, 5e-3))]
+    known = anew(Archive(tuple(tasks)))
+    short, long = (math.exp(known.usual_of(replace(KIND, log_length=math.log(1000 * n / USUAL_LENGTH)))) for n in (1, 16))
+    assert long < 0.7 * short
+
+
+def test_experience_reaches_further_than_it_was_gathered_vaguely_and_then_ends() -> None:
+    shipped = experience.shipped()
+    longest = math.exp(float(shipped.features_NF[:, experience.LENGTH].max()))
+
+    def asked(times: float) -> Told | None:
+        kind = replace(KIND, log_length=math.log(times * longest / USUAL_LENGTH))
+        low = np.full(18, math.exp(shipped.usual_of(kind)) / 30)
+        return shipped.foretold(kind, ahead(low), ahead(low * 10)[None], features([0.05], [5.0], [low[0]], times * longest))
+
+    near, far = asked(1.0), asked(4.0)
+    assert near is not None and far is not None and far.vague
+    assert near.certainty(0.0)[0] > far.certainty(0.0)[0] > 0.8
+    assert asked(17.0) is None
 
 
 @dataclass(frozen=True)

@@ -146,6 +146,8 @@ def test_a_learning_rate_that_is_too_low_already_does_not_begin_to_fall(theta: T
     )
     assert "begin decay" not in {directive.intent for directive in foreseeable(low, theta.prior)}
     assert "begin decay" in {directive.intent for directive in foreseeable(right, theta.prior)}
+    assert "begin decay" in {directive.intent for directive in foreseeable(right, theta.prior, usual=1.0)}
+    assert "begin decay" not in {directive.intent for directive in foreseeable(right, theta.prior, usual=10.0)}
 
 
 def test_actions_are_few_bounded_and_awaited(theta: Theta) -> None:
@@ -199,6 +201,25 @@ class Mute:
         progress = self.curves.advance(history, trial)
         assert isinstance(progress, Progress)
         return replace(progress, metrics=self.metrics)
+
+
+@dataclass(frozen=True)
+class Coarse:
+    """Every other report finds that nothing was trained since."""
+
+    curves: Curves
+
+    def advance(self, history: History, trial: Trial) -> Progress:
+        progress = self.curves.advance(history, trial)
+        assert isinstance(progress, Progress)
+        if len(trial.losses) % 2 == 0:
+            return progress
+        return replace(progress, loss=trial.losses[-1], metrics={**progress.metrics, "lr": trial.lrs[-1]})
+
+
+def test_reports_between_two_steps_are_no_disobedience(theta: Theta) -> None:
+    history, _ = ran(config(3e-5), controller(theta), Coarse(LawCurves(plan)))
+    assert any(told(history)) and controller(theta).explain(history)["left_alone"] == {}
 
 
 @pytest.mark.parametrize("metrics", [{}, {"lr": math.nan}, {"lr": -1.0}])
