@@ -30,6 +30,7 @@ from metasearch.core.rng import derive
 from metasearch.corpora import load
 from metasearch.corpora.cpython import BUILTINS
 from metasearch.meta._experience_learning import anew
+from metasearch.meta._twins import MEASURED
 from metasearch.meta.experience import write
 from metasearch.sweep.compose import language_model_space
 from metasearch.training.loop import Trainer
@@ -159,7 +160,7 @@ def archive_of(curves: Path, wanted: set[int]) -> Archive:
             )
             tasks.setdefault((row["text"], row["horizon"]), []).append(trial)
     named = ((f"{text}/{horizon}", text, horizon, tuple(trials)) for (text, horizon), trials in tasks.items())
-    return Archive(tuple(PastTask(*task, frozenset()) for task in named))
+    return Archive(tuple(PastTask(*task, frozenset(), metric=MEASURED[0], unit=MEASURED[1]) for task in named))
 
 
 def main() -> None:

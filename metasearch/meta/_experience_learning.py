@@ -47,8 +47,8 @@ def anew(archive: Archive) -> Experience:
 def _first_usual(archive: Archive, optimizers: Sequence[str], models: Sequence[str]) -> dict[str, float]:
     """The geometric mean of all learning rates of an optimizer: the middle of what was tried."""
     tried: dict[str, list[float]] = {name: [] for name in optimizers}
-    for horizon, trial in ((task.horizon, trial) for task in archive for trial in task.trials if not trial.directed):
-        kind = Kind.of(trial.config, horizon)
+    for task, trial in ((past, trial) for past in archive for trial in past.trials if not trial.directed):
+        kind = Kind.of(trial.config, task.horizon, task)
         if kind.optimizer in tried:
             tried[kind.optimizer].append(math.log(max(trial.lrs)) - PER_WIDTH * kind.log_width - PER_LENGTH * kind.log_length)
     return {f"{optimizer}/{model}": float(np.mean(tried[optimizer])) for optimizer, model in product(optimizers, models)}

@@ -12,6 +12,7 @@ from metasearch.core.config import Config
 from metasearch.core.control import Control, Schedule
 from metasearch.core.event import Directive
 from metasearch.core.history import History, Trial
+from metasearch.core.task import Task
 from metasearch.meta._twins import Kind
 from metasearch.meta.law_prior import SCHEDULE_FREE, epochs_of, followed, reference_of, share_of
 from metasearch.meta.loss_law import Path
@@ -32,6 +33,7 @@ class Situation:
     """A trial at its newest report. ``base``: the learning rate that a factor of 1 stands for."""
 
     trial: Trial
+    task: Task
     progress: float
     optimizer: str
     schedule: Schedule
@@ -51,7 +53,7 @@ class Situation:
 
     @property
     def kind(self) -> Kind:
-        return Kind.of(self.trial.config, self.horizon)
+        return Kind.of(self.trial.config, self.horizon, self.task)
 
     @property
     def factor(self) -> float:
@@ -102,7 +104,7 @@ def _standing(history: History, trial: Trial, schedule: Schedule, optimizer: str
     epochs = epochs_of(history.sweep.task.descriptor, horizon)
     past = followed(progress, lrs, optimizer, share_of(trial.config, "warmup"), reference, epochs)
     control = controls(history, trial, schedule)[-1]
-    return Situation(trial, progress[-1], optimizer, schedule, control, base, reference, past)
+    return Situation(trial, history.sweep.task, progress[-1], optimizer, schedule, control, base, reference, past)
 
 
 def controls(history: History, trial: Trial, schedule: Schedule) -> list[Control]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -41,30 +42,44 @@ GOOD_SHARE = 1 / 3
 
 
 USUAL_WIDTH, USUAL_LENGTH = 64, 128_000
+MEASURED = ("val_bpb", "tokens")
+
+
+class Measured(Protocol):
+    """A task that is open, or one of the past."""
+
+    @property
+    def metric(self) -> str: ...
+
+    @property
+    def unit(self) -> str: ...
 
 
 @dataclass(frozen=True)
 class Kind:
     """What the usual learning rate of a training depends on. ``log_width``: over ``USUAL_WIDTH``; 0 where there is no width.
-    ``log_length``: of the horizon over ``USUAL_LENGTH``.
+    ``log_length``: of the horizon over ``USUAL_LENGTH``. ``measure``: of a training whose loss is not bits per byte, or whose steps
+    are not tokens, what they are; such trainings learn from their like alone.
     """
 
     optimizer: str
     model: str
     log_width: float
     log_length: float
+    measure: str = ""
 
     @property
     def name(self) -> str:
-        return f"{self.optimizer}/{self.model}"
+        return " ".join([f"{self.optimizer}/{self.model}", self.measure]).rstrip()
 
     @staticmethod
-    def of(config: Config, horizon: float) -> Kind:
+    def of(config: Config, horizon: float, task: Measured) -> Kind:
         width = config.get("width")
         known = isinstance(width, int | float) and width > 0
         log_width = math.log(float(width) / USUAL_WIDTH) if known else 0.0  # type: ignore[arg-type]
         log_length = math.log(horizon / USUAL_LENGTH)
-        return Kind(str(config.get("optimizer", "")), str(config.get("model", "")), log_width, log_length)
+        measure = "" if (task.metric, task.unit) == MEASURED else f"{task.metric}/{task.unit}"
+        return Kind(str(config.get("optimizer", "")), str(config.get("model", "")), log_width, log_length, measure)
 
 
 @dataclass(frozen=True)
@@ -114,7 +129,10 @@ def usual_rates(archive: Archive, shift: Callable[[Kind], float]) -> dict[str, t
         ended = [t for t in task.trials if not t.directed and t.ended and not t.diverged and t.lrs and max(t.lrs) > 0]
         typical = float(np.mean([math.log(max(t.losses[-1], 1e-9)) for t in ended])) if ended else 0.0
         for trial in ended:
-            kind, loss = Kind.of(trial.config, task.horizon), math.log(max(trial.losses[-1], 1e-9)) - typical
+            kind, loss = (
+                Kind.of(trial.config, task.horizon, task),
+                math.log(max(trial.losses[-1], 1e-9)) - typical,
+            )
             found.setdefault(kind.name, []).append((loss, math.log(max(trial.lrs)) - shift(kind)))
     return {name: _center(sorted(runs)) for name, runs in found.items()}
 
@@ -134,7 +152,7 @@ def _rows(task: PastTask) -> Iterator[Row]:
         at, directive = told
         twin = alone.get((trial.config.id, trial.seed))
         horizon = twin.steps[-1] if twin is not None and not twin.diverged else task.horizon
-        row = _row(task.id, trial, twin, at, directive, horizon)
+        row = _row(task, trial, twin, at, directive, horizon)
         if row is None or (twin is None and directive.foreseen is None):
             continue
         if twin is not None:
@@ -152,7 +170,7 @@ def _only_change(directed: Mapping[int, Directive]) -> tuple[int, Directive] | N
 
 
 def _row(
-    task: str, trial: PastTrial, twin: PastTrial | None, at: int, directive: Directive, horizon: int
+    task: PastTask, trial: PastTrial, twin: PastTrial | None, at: int, directive: Directive, horizon: int
 ) -> tuple[str, Kind, np.ndarray, np.ndarray, np.ndarray] | None:
     """All of a row but the gain; None if the curves do not show what lay ahead."""
     seen = sum(step <= at for step in trial.steps)
@@ -165,7 +183,8 @@ def _row(
         return None
     progress = [step / horizon for step in trial.steps[:seen]]
     told = features(progress, trial.losses[:seen], trial.lrs[:seen], horizon)
-    return task, Kind.of(trial.config, horizon), ahead(planned), ahead(followed, restart=directive.restart), told
+    kind = Kind.of(trial.config, horizon, task)
+    return task.id, kind, ahead(planned), ahead(followed, restart=directive.restart), told
 
 
 def _gain(kept: float, acted: float) -> float:

@@ -184,7 +184,7 @@ class Controller:
         if len(lost) > RESCUES:
             return None
         control, known = controls(history, trial, schedule)[-1], self.theta.experience
-        kind = Kind.of(trial.config, history.sweep.horizon)
+        kind = Kind.of(trial.config, history.sweep.horizon, history.sweep.task)
         scale = UNKNOWN_RESCUE
         if kind.name in known.usual and trial.lrs[-1] > 0:
             scale = float(np.clip(math.exp(known.usual_of(kind)) / trial.lrs[-1], *RESCUED_TO))

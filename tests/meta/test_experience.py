@@ -50,7 +50,7 @@ def trial(
 
 
 def archive(trials: Iterable[PastTrial], name: str = "texts/one") -> Archive:
-    return Archive((PastTask(name, name, 1000, tuple(trials), frozenset()),))
+    return Archive((PastTask(name, name, 1000, tuple(trials), frozenset(), metric="val_bpb", unit="tokens"),))
 
 
 def branched(rates: Iterable[float], best: float = 1e-2, longer: int = 1) -> Iterator[PastTrial]:
@@ -150,6 +150,16 @@ def test_experience_reaches_further_than_it_was_gathered_vaguely_and_then_ends()
     assert near is not None and far is not None and far.vague
     assert near.certainty(0.0)[0] > far.certainty(0.0)[0] > 0.8
     assert asked(17.0) is None
+
+
+def test_trainings_that_are_measured_otherwise_learn_from_their_like_alone() -> None:
+    """A step of one's own may be a thousand tokens: what is usual for so many tokens is not for so many steps."""
+    config, steps = Config({"optimizer": "adamw", "model": "lstm"}), Task("t", metric="loss", unit="steps")
+    assert Kind.of(config, 1e5, Task("t")).name in experience.shipped().usual
+    assert Kind.of(config, 1e5, steps).name not in experience.shipped().usual
+    own = [replace(task, metric="loss", unit="steps") for task in archive([trial(1e-3, 0), trial(1e-3, 0, 100, 10.0)])]
+    taught = experience.shipped().with_archive(Archive(tuple(own)))
+    assert taught.usual[Kind.of(config, 1000, steps).name] and len(taught.gain_N) > len(experience.shipped().gain_N)
 
 
 @dataclass(frozen=True)
