@@ -131,10 +131,13 @@ def test_what_comes_with_metasearch_was_learned_on_built_in_texts_and_raises_wha
 
 def test_longer_trainings_want_lower_learning_rates_where_that_is_what_was_seen() -> None:
     rates = np.geomspace(1e-4, 1e-1, 7).tolist()
-    tasks = [replace(archive(branched(rates, best, n), "text/1").tasks[0], horizon=1000 * n) for n, best in ((1, 2e-2), (16, 5e-3))]
-    known = anew(Archive(tuple(tasks)))
-    short, long = (math.exp(known.usual_of(replace(KIND, log_length=math.log(1000 * n / USUAL_LENGTH)))) for n in (1, 16))
-    assert long < 0.7 * short
+
+    def per_length(best_of_long: float) -> float:
+        lengths = ((1, 2e-2), (16, best_of_long))
+        tasks = [archive(branched(rates, best, n), "text/1").tasks[0] for n, best in lengths]
+        return anew(Archive(tuple(replace(task, horizon=1000 * n) for task, (n, _) in zip(tasks, lengths, strict=True)))).per_length
+
+    assert per_length(5e-3) < per_length(2e-2) - 0.02
 
 
 def test_experience_reaches_further_than_it_was_gathered_vaguely_and_then_ends() -> None:
