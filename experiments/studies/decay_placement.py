@@ -31,10 +31,10 @@ from metasearch.meta._situation import situation
 from metasearch.meta.forecast import ends, fit
 from metasearch.meta.optimizer import CONTROLLER, Controller
 from metasearch.sweep.compose import language_model_space
-from metasearch.sweep.controlled import planned
 from metasearch.sweep.file import SweepFile
 from metasearch.sweep.resolving import resolve
 from metasearch.training.loop import Trainer
+from metasearch.training.planned import planned
 from metasearch.training.report import Report, TrialBudget
 
 TEXTS = (

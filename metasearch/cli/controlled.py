@@ -12,8 +12,8 @@ from metasearch.core.errors import UserError
 from metasearch.core.history import History
 from metasearch.report.story import directive_line
 from metasearch.store.archive import Store
-from metasearch.sweep.controlled import planned
 from metasearch.sweep.learned import algorithms
+from metasearch.training.planned import planned
 
 SHORT = 8
 
@@ -68,8 +68,13 @@ def schedule_of(store: Store, sweep: str, number: int) -> dict[str, Any]:
         raise UserError(f"Sweep {sweep} has {len(history)} trials, numbered from 0; there is no trial {number}.")
     trial = history[number]
     schedule = planned(trial.config)
-    if schedule is None:
-        raise UserError(f"Trial {sweep}/{number} has no schedule in its config; metasearch show {sweep}/{number} prints its curve.")
+    named = "schedule" in trial.config
+    if schedule is None or not (named or any(map(math.isfinite, trial.lrs))):
+        known = ", ".join(catalog.names("schedules"))
+        found = (
+            f"names the schedule {trial.config['schedule']}, which is none of {known}" if named else "has no schedule in its config"
+        )
+        raise UserError(f"Trial {sweep}/{number} {found}; metasearch show {sweep}/{number} prints its curve.")
     control, points = Control(), []
     for point, step in enumerate(trial.steps):
         progress, seen = min(1.0, step / history.sweep.horizon), trial.losses[: point + 1]
@@ -88,7 +93,7 @@ def schedule_of(store: Store, sweep: str, number: int) -> dict[str, Any]:
                 "changes": {} if directive is None else directive.changes,
             }
         )
-    return {"sweep": sweep, "trial": number, "schedule": str(trial.config["schedule"]), "points": points}
+    return {"sweep": sweep, "trial": number, "schedule": str(trial.config.get("schedule", "constant")), "points": points}
 
 
 def schedule_lines(found: Mapping[str, Any]) -> list[str]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 LANGUAGE_MODEL = "language_model"
+OWN = "own"
+"""The kind of a task that the user trains."""
 """The kind of a task whose text runs on."""
 
 

@@ -50,7 +50,8 @@ def experienced(now: Situation, usual: float) -> list[Directive]:
     found = [Directive(lr_scale=scale, intent=LOWER if scale < 1 else RAISE) for scale in able]
     if now.control.decay_start is None:
         found += [Directive(begin_decay=True, intent=DECAY), *_postponed(now)]
-    if now.progress <= LATEST_RESTART and now.control == Control() and RESTARTED_TO[0] <= usual <= RESTARTED_TO[1]:
+    begun = now.sends_back and now.progress <= LATEST_RESTART and now.control == Control()
+    if begun and RESTARTED_TO[0] <= usual <= RESTARTED_TO[1]:
         found.append(Directive(lr_scale=usual, restart=True, intent=RESTART))
     return found
 

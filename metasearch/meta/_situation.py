@@ -12,7 +12,7 @@ from metasearch.core.config import Config
 from metasearch.core.control import Control, Schedule
 from metasearch.core.event import Directive
 from metasearch.core.history import History, Trial
-from metasearch.core.task import Task
+from metasearch.core.task import OWN, Task
 from metasearch.meta._twins import Kind
 from metasearch.meta.law_prior import SCHEDULE_FREE, epochs_of, followed, reference_of, share_of
 from metasearch.meta.loss_law import Path
@@ -46,6 +46,11 @@ class Situation:
     def losses(self) -> list[float]:
         """Those that are finite: the ones of ``past``."""
         return [loss for loss in self.trial.losses if math.isfinite(loss)]
+
+    @property
+    def sends_back(self) -> bool:
+        """Can the trial take back weights that it had? Only our own training keeps them."""
+        return self.task.kind != OWN
 
     @property
     def horizon(self) -> float:
@@ -82,7 +87,7 @@ def situation(history: History, trial: Trial, plan: Plan) -> Situation | str:
     """Where ``trial`` stands, or why nothing can be said of its future."""
     schedule, optimizer = plan(trial.config), str(trial.config.get("optimizer", ""))
     if schedule is None:
-        return "its config names no schedule"
+        return "its config names a schedule that nobody here knows"
     if optimizer in SCHEDULE_FREE:
         return f"{optimizer} sets its own pace"
     if trial.parent is not None:

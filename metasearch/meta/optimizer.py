@@ -26,6 +26,7 @@ from metasearch.core.archive import Archive
 from metasearch.core.event import Directive
 from metasearch.core.history import History, Trial
 from metasearch.core.rng import derive
+from metasearch.core.task import OWN
 from metasearch.meta import experience, gains, law_prior
 from metasearch.meta._actions import CLIP, INTENTS, ROLL_BACK, back, experienced, foreseeable, lost_ground, other, spiked
 from metasearch.meta._situation import Plan, Situation, controls, situation
@@ -179,7 +180,7 @@ class Controller:
         schedule, told = self.plan(trial.config), _told(trial)
         arm = derive(history.sweep.seed, "arm", trial.number).random()
         lost = [point for point, loss in enumerate(trial.losses) if not math.isfinite(loss)]
-        if schedule is None or arm < RANDOM + CONTROLS or self._disabled(ROLL_BACK):
+        if schedule is None or history.sweep.task.kind == OWN or arm < RANDOM + CONTROLS or self._disabled(ROLL_BACK):
             return None
         if len(lost) > RESCUES:
             return None
@@ -254,7 +255,7 @@ class Controller:
 
     def _best(self, now: Situation, foretold: Sequence[Foretold]) -> Foretold | None:
         """The action to take, or None: nothing is sure enough. Ground that was lost is won back first."""
-        if lost_ground(now, self.theta.prior) and not self._disabled(ROLL_BACK):
+        if now.sends_back and lost_ground(now, self.theta.prior) and not self._disabled(ROLL_BACK):
             return Foretold(back(now.control, 0.5), 0.0, 1.0, able=True)
         able = _mildest([each for each in foretold if each.able])
         able += list(self._by_experience(now))

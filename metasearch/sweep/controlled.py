@@ -7,9 +7,6 @@ from typing import Protocol
 
 import numpy as np
 
-from metasearch import catalog
-from metasearch.core.config import Config
-from metasearch.core.control import Schedule
 from metasearch.core.event import Action, Directive, TrialId, Verdict
 from metasearch.core.history import History, Trial
 from metasearch.core.protocols import Scheduler
@@ -48,10 +45,3 @@ class Controlled:
 
     def thaw(self, history: History, rng: np.random.Generator) -> TrialId | None:
         return self.scheduler.thaw(history, rng)
-
-
-def planned(config: Config) -> Schedule | None:
-    """The schedule that a language-model trial of this config follows unless it is told otherwise."""
-    name = config.get("schedule")
-    schedule: Schedule | None = None if name is None else catalog.load("schedules", str(name)).build(config)
-    return schedule

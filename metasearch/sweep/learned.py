@@ -24,8 +24,9 @@ from metasearch.store.archive import Store
 from metasearch.store.files import StoreUnavailable
 from metasearch.store.thetas import Card, KeptTheta, prune_thetas
 from metasearch.sweep import contestants
-from metasearch.sweep.controlled import Controlled, planned
+from metasearch.sweep.controlled import Controlled
 from metasearch.sweep.environment import own_version
+from metasearch.training.planned import planned
 
 Say = Callable[[str], None]
 

@@ -9,13 +9,12 @@ from typing import Any
 from metasearch import catalog
 from metasearch.core.errors import UserError
 from metasearch.core.sweep import Budget, Resources, Sweep
-from metasearch.core.task import Task
+from metasearch.core.task import OWN, Task
 from metasearch.corpora import LOSS, as_task, check_examples, check_source, load, load_examples
 from metasearch.sweep import learned
 from metasearch.sweep.file import AnySweep, OwnBudgetSection, OwnSweep, SweepFile
 from metasearch.sweep.own_space import own_space
 
-OWN = "own"
 """The kind of the task of somebody's own training."""
 
 MOST_OWN_REPORTS = 10

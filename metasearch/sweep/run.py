@@ -15,13 +15,14 @@ from metasearch.core.event import Opened
 from metasearch.core.history import History
 from metasearch.core.protocols import Log, RunnerFactory
 from metasearch.core.sweep import Sweep
+from metasearch.core.task import OWN
 from metasearch.store.archive import Store
 from metasearch.store.files import StoreUnavailable
 from metasearch.store.log import SegmentLog
 from metasearch.store.patience import PatientLog, patiently
 from metasearch.sweep import environment, learned
 from metasearch.sweep.file import AnySweep
-from metasearch.sweep.resolving import OWN, amendable, resolve, settings_of
+from metasearch.sweep.resolving import amendable, resolve, settings_of
 
 AMENDABLE = ("budget", "resources", "trial.max_failures", "trial.silence", "trial.keep", "train")
 """Parts of a sweep file that may change between launch and resume; anything else would make its trials incomparable. Where a

@@ -11,15 +11,17 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from queue import SimpleQueue
 from typing import Any, SupportsFloat
 
+from metasearch.core.control import Control
 from metasearch.core.errors import UserError
 from metasearch.core.event import Directive
 from metasearch.core.protocols import Assignment, Progress
 from metasearch.core.sweep import Sweep
 from metasearch.training.importing import load_callable
+from metasearch.training.planned import level, planned
 from metasearch.training.state import decode, encode
 
 GRACE_SECONDS = 30.0
@@ -69,7 +71,8 @@ class _End:
 
 class RunningTrial:
     """One trial, as its training function sees it. ``steps``: of a full trial, in the task's unit. ``start``: the step at which it
-    begins, above 0 only in population based training.
+    begins, above 0 only in population based training. ``control``: what the search has changed so far, as factors on the config's
+    learning rate, clipping threshold and weight decay.
     """
 
     def __init__(self, sweep: Sweep, assignment: Assignment) -> None:
@@ -77,6 +80,9 @@ class RunningTrial:
         self.seed = assignment.seed
         self.steps = sweep.horizon
         self.start = assignment.start
+        self.control = Control()
+        self._schedule = planned(assignment.config) or level
+        self._losses: list[float] = []
         self._news: SimpleQueue[_Report | _End] = SimpleQueue()
         self._answers: SimpleQueue[Answer] = SimpleQueue()
         self._step = 0
@@ -97,6 +103,18 @@ class RunningTrial:
         self._saved, self._has_saved = None, False  # from here on training changes what the state refers to
         self._told_to_stop = answer.stop
         return answer
+
+    def lr_factor(self, step: int) -> float:
+        """What the config's learning rate is multiplied by at ``step``: by the schedule that the config names, if it is one of
+        ours, and by all that the search has changed since. Whoever sets the learning rate so obeys every directive about it.
+        """
+        return self.control.lr_factor(self._schedule, self._progress(step), self._losses)
+
+    def _progress(self, step: int) -> float:
+        return min(step / self.steps, 1.0)
+
+    def _obey(self, directive: Directive, step: int) -> None:
+        self.control = self.control.obey(directive, self._schedule, self._progress(step), self._losses)
 
     def save(self, state: Any) -> None:
         """What the trial goes on from after a pause or a crash. Call it right before ``report``: it is written, if ever, while that
@@ -159,25 +177,32 @@ class OwnRunner:
 
     def obey(self, directive: Directive) -> None:
         self._directive = directive
+        self._trial._obey(directive, 0 if self._newest is None else self._newest.step)
 
     def checkpoint(self) -> bytes | None:
         if not self._trial._has_saved:
             return None
         newest = self._newest
         report = None if newest is None else [newest.step, newest.loss, dict(newest.metrics)]
-        saved = self._trial._saved
-        return encode({"seconds": self._seconds, "report": report, "state": saved() if callable(saved) else saved})
+        saved, trial = self._trial._saved, self._trial
+        followed = {"control": asdict(trial.control), "losses": trial._losses}
+        state = saved() if callable(saved) else saved
+        return encode({"seconds": self._seconds, "report": report, "state": state, "followed": followed})
 
     def restore(self, checkpoint: bytes) -> None:
         found = decode(checkpoint)
         self._seconds, self._trial._restored = found["seconds"], found["state"]
+        followed = found["followed"]
+        self._trial.control, self._trial._losses = Control(**followed["control"]), list(followed["losses"])
         if found["report"] is not None:
             step, loss, metrics = found["report"]
             self._newest = Progress(step, loss, self._seconds, metrics)
 
     def adopt(self, checkpoint: bytes) -> None:
+        """Starts from the state of a parent; what the parent was told is its own."""
         self.restore(checkpoint)
         self._seconds, self._newest = 0.0, None
+        self._trial.control, self._trial._losses = Control(), []
 
     def close(self) -> None:
         thread, self._thread = self._thread, None
@@ -198,6 +223,7 @@ class OwnRunner:
     def _progress(self, report: _Report, *, last: bool = False) -> Progress:
         """The stored loss is minimised; under its own name the metric stays as it was reported."""
         loss = self._sign * report.loss
+        self._trial._losses.append(loss)
         metrics = {**report.metrics, self._metric: report.loss}
         last = last or report.step >= self._trial.steps
         return Progress(report.step, loss if math.isfinite(loss) else math.inf, self._seconds, metrics, last)

@@ -16,12 +16,12 @@ from metasearch.core.event import Adopted, Proposed
 from metasearch.store import Store
 from metasearch.store.thetas import KeptTheta
 from metasearch.sweep import learned
-from metasearch.sweep.controlled import planned
 from metasearch.sweep.file import SweepFile
 from metasearch.sweep.resolving import resolve
 from metasearch.sweep.run import launch, resume
 from metasearch.testing.crash import Crash
 from metasearch.testing.laws import LawCurves
+from metasearch.training.planned import planned
 from tests.sweep.virtual import Backend, in_place_of_ray
 
 SEARCH = {"searcher": "random", "scheduler": "fifo", "controller": "meta"}

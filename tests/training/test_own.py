@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from metasearch.core.config import Config
+from metasearch.core.control import DECAYED
 from metasearch.core.errors import UserError
 from metasearch.core.event import Directive, TrialId
 from metasearch.core.protocols import Assignment, Progress
@@ -18,6 +19,7 @@ from metasearch.core.task import Task
 from metasearch.training import own
 from metasearch.training.importing import load_callable
 from metasearch.training.own import OwnRunner, OwnTraining
+from metasearch.training.planned import planned
 from metasearch.training.state import decode, encode
 
 STEPS = 4
@@ -144,6 +146,47 @@ def test_a_directive_reaches_the_function_once() -> None:
     running.advance(), running.advance(), running.advance()
     running.close()
     assert heard == [(0.5, 0.5), (1.0, 0.5), (1.0, 0.5)]
+
+
+def following(config: dict[str, Any], trial: Any) -> None:
+    """Sets its learning rate as it is told, and saves nothing of it."""
+    state = trial.restore() or {"epoch": 0}
+    for epoch in range(state["epoch"] + 1, trial.steps + 1):
+        lr = trial.lr_factor(epoch)
+        trial.save({"epoch": epoch})
+        trial.report(step=epoch, loss=1.0, lr=lr, clip=trial.control.clip_scale)
+
+
+def test_a_function_that_asks_for_its_learning_rate_follows_every_directive_and_through_checkpoints() -> None:
+    running = runner(following)
+    running.advance()
+    running.obey(Directive(lr_scale=0.5, clip_scale=0.25))
+    assert running.advance().metrics["lr"] == 0.5
+    running.obey(Directive(begin_decay=True))
+    saved = running.checkpoint()
+    assert saved is not None
+    half = 0.5 * (DECAYED + (1.0 - DECAYED) * 0.5)
+    assert running.advance().metrics["lr"] == pytest.approx(half)
+    running.close()
+    again = runner(following)
+    again.restore(encode(decode(saved)))
+    assert again.advance().metrics["lr"] == pytest.approx(half)
+    last = again.advance()
+    assert last.metrics["lr"] == pytest.approx(0.5 * DECAYED) and last.metrics["clip"] == 0.25
+    again.close()
+
+
+def test_a_schedule_of_ours_that_the_space_names_is_followed() -> None:
+    def train(config: dict[str, Any], trial: Any) -> None:
+        for step in range(1, trial.steps + 1):
+            trial.report(step=step, loss=1.0, lr=trial.lr_factor(step))
+
+    task = Task("t", "own", "score", source={"mode": "min"})
+    sweep = Sweep("s", task, Space.of(x=Float(0.0, 1.0)), horizon=STEPS)
+    config = Config({"schedule": "linear", "warmup": 0.0, "final_factor": 0.0})
+    running = OwnTraining(train)(sweep, Assignment(TrialId(3), 0, config, seed=7))
+    assert [progress.metrics["lr"] for progress in to_its_end(running)] == pytest.approx([0.75, 0.5, 0.25, 0.0])
+    assert planned(Config({"schedule": "of my own"})) is None
 
 
 @pytest.mark.parametrize("listens", [True, False])

@@ -15,11 +15,10 @@ from metasearch.core.event import Action, Closed, Fact, Failed, Judged, Opened, 
 from metasearch.core.history import COMPLETED, DIVERGED, State
 from metasearch.core.scales import Scale
 from metasearch.core.sweep import Sweep
-from metasearch.core.task import Task
+from metasearch.core.task import OWN, Task
 from metasearch.store.archive import Store
 from metasearch.store.tables import space_of
 
-OWN = "own"
 """The kind of their task: that of a sweep over one's own training, so that both are one task if they name the same one."""
 
 
