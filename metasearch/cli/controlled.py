@@ -70,10 +70,9 @@ def schedule_of(store: Store, sweep: str, number: int) -> dict[str, Any]:
     schedule = planned(trial.config)
     named = "schedule" in trial.config
     if schedule is None or not (named or any(map(math.isfinite, trial.lrs))):
-        known = ", ".join(catalog.names("schedules"))
-        found = (
-            f"names the schedule {trial.config['schedule']}, which is none of {known}" if named else "has no schedule in its config"
-        )
+        found = "has no schedule in its config"
+        if named:
+            found = f"names the schedule {trial.config['schedule']}, which is none of {', '.join(catalog.names('schedules'))}"
         raise UserError(f"Trial {sweep}/{number} {found}; metasearch show {sweep}/{number} prints its curve.")
     control, points = Control(), []
     for point, step in enumerate(trial.steps):

@@ -22,7 +22,7 @@ from metasearch.core.archive import Archive
 from metasearch.meta._twins import AHEAD, FEATURES, Kind, Row, rows_of
 from metasearch.meta.experience import HIGHEST, PER_LENGTH, PER_WIDTH, Array, Experience, Scales, covariance, relative
 
-TERM_SPREAD, WIDTH_SPREAD, LENGTH_SPREAD, SCALE_SPREAD = 1.0, 0.3, 0.03, 1.0
+TERM_SPREAD, WIDTH_SPREAD, LENGTH_SPREAD, SCALE_SPREAD = 1.0, 0.3, 0.1, 1.0
 COMMON_SPREAD = 1.5
 """Of the log odds of the share that trainings of all lengths have in common."""
 

@@ -72,6 +72,16 @@ def test_the_script_of_the_page_prints_its_winner(tmp_path: Path) -> None:
     assert "'loss': " in run(tmp_path, "-W", "ignore", "search.py")
 
 
+@pytest.mark.xdist_group("ray")
+def test_the_controller_of_the_page_is_obeyed(tmp_path: Path) -> None:
+    (tmp_path / "steered.py").write_text(SHOWN["steered.py"], encoding="utf-8")
+    (tmp_path / "steered.yaml").write_text(blocks(PAGE, "yaml")[1], encoding="utf-8")
+    run(tmp_path, "-m", "metasearch.cli.main", "launch", "steered.yaml", "--cpus", "2", "--quiet")
+    status = json.loads(run(tmp_path, "-m", "metasearch.cli.main", "status", "steered", "--json"))
+    assert status["states"] == {"completed": 8}
+    assert status["control"]["acted"] and status["control"]["left_alone"] == {}
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("shown", ["digits.py", "bowl.py", "lit.py", "hf.py"])
 def test_every_training_of_the_page_goes_on_from_a_checkpoint_with_the_same_losses(
