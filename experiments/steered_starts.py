@@ -7,8 +7,8 @@ with several seeds, a model (an LSTM, if no other is asked for) starts from ever
 same schedules, with optimizers that set their own pace, and as populations (PBT and PB2) of four, which train four times as many
 tokens. The standard is the best of a sweep over learning rates and fixed schedules, by the mean over seeds. Printed are bits per
 byte at the end relative to that, in percent: mean ± standard error over texts and seeds; then how steered trials ended relative to
-the same config and seed alone. Trials in which the controller withheld its action, as a control, are left out. Run again with the
-same store it goes on where it stopped.
+the same config and seed alone. Trials with which the controller experiments, in which it withheld its action or chose one at
+random, are left out. Run again with the same store it goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 
 from metasearch.catalog import POPULATIONS
 from metasearch.core.history import History, Trial
+from metasearch.meta.optimizer import COIN
 from metasearch.store.archive import Store
 from metasearch.sweep.file import SweepFile
 from metasearch.sweep.run import launch_or_resume
@@ -43,7 +44,7 @@ WORST = 8.0
 class Results:
     """``ends``: bits per byte at the end by text, start and method. ``tuned``: those of fixed schedules by text, learning rate and
     schedule. ``pairs``: ends of steered trials over those of the same config and seed alone, by start and schedule. ``withheld``:
-    trials left out as controls."""
+    trials left out as experiments: controls, and those that were told something at random."""
 
     ends: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)
     tuned: dict[tuple[str, float, str], list[float]] = field(default_factory=dict)
@@ -55,7 +56,7 @@ class Results:
 
     def add_steered(self, text: str, start: str, trial: Trial, alone: Trial) -> None:
         told = [verdict.directive for verdict in trial.directed.values() if verdict.directive is not None]
-        if any(not directive.changes for directive in told):
+        if any(not directive.changes or directive.propensity == COIN for directive in told):
             self.withheld += 1
             return
         schedule = str(trial.config["schedule"])
@@ -185,7 +186,7 @@ def main() -> None:
         for text in asked.texts:
             run_text(text, seed, asked, results)
             print(f"{text}, seed {seed}: done", flush=True)
-        print("\n".join(table(results, asked.texts)), f"\n{results.withheld} controls left out", flush=True)
+        print("\n".join(table(results, asked.texts)), f"\n{results.withheld} experiments left out", flush=True)
         print("\n".join(["", "Steered over the same seed alone, in percent:", "", *paired(results)]), flush=True)
     for text in asked.texts:
         print(f"{text}: the best fixed schedule ends at {results.standard(text):.3f} bits per byte")

@@ -29,8 +29,10 @@ KNOWN_RANGE, UNKNOWN_RANGE = (1 / 32, 64.0), (1 / 4, 2.0)
 
 POSTPONED = (0.6, 0.8)
 STILL_HIGH = 0.95
-TOO_LOW = 2.0
-"""Where the usual learning rate is so many times higher, no decay begins by the law."""
+TOO_LOW, TOO_HIGH = 2.0, 1 / 3
+"""Where the usual learning rate is so many times higher, no decay begins by the law; where it is so many times lower, none is put
+off.
+"""
 
 SPIKE = 4.0
 """A mean gradient norm so many times the usual one is a spike."""
@@ -49,7 +51,7 @@ def experienced(now: Situation, usual: float) -> list[Directive]:
     able = [scale for scale in moved if (low <= moved[scale] if scale < 1 else moved[scale] <= high)]
     found = [Directive(lr_scale=scale, intent=LOWER if scale < 1 else RAISE) for scale in able]
     if now.control.decay_start is None:
-        found += [Directive(begin_decay=True, intent=DECAY), *_postponed(now)]
+        found += [Directive(begin_decay=True, intent=DECAY), *_postponed(now, usual)]
     begun = now.sends_back and now.progress <= LATEST_RESTART and now.control == Control()
     if begun and RESTARTED_TO[0] <= usual <= RESTARTED_TO[1]:
         found.append(Directive(lr_scale=usual, restart=True, intent=RESTART))
@@ -73,11 +75,12 @@ def _decays(now: Situation, prior: LawPrior, usual: float | None) -> Iterator[Di
     high_enough = now.base * now.factor >= prior.lowest.get(now.optimizer, 0.0)
     if high_enough and (usual is None or usual < TOO_LOW):
         yield Directive(begin_decay=True, intent=DECAY)
-    yield from _postponed(now)
+    yield from _postponed(now, usual)
 
 
-def _postponed(now: Situation) -> Iterator[Directive]:
-    for start in POSTPONED:
+def _postponed(now: Situation, usual: float | None) -> Iterator[Directive]:
+    """A learning rate that is too high is not held."""
+    for start in POSTPONED if usual is None or usual > TOO_HIGH else ():
         if start > now.progress and now.factor_at(now.control, start) < STILL_HIGH * now.factor:
             yield Directive(postpone_decay=start, intent=POSTPONE)
 

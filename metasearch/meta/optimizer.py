@@ -102,8 +102,8 @@ class Theta:
 class Foretold:
     """An action with what is foretold: the gain in loss at the horizon, and the probability that it is more than noise.
 
-    ``able``: that is enough to take it. ``deviation``: of the gain, 0 where nobody tells. ``boldness``: by which factor it raises
-    the learning rate beyond the usual one, at least 1.
+    ``able``: that is enough to take it. ``deviation``: of the gain, 0 where nobody tells. ``boldness``: by which factor the
+    learning rate is beyond the usual one then, at least 1.
     """
 
     directive: Directive
@@ -242,7 +242,7 @@ class Controller:
         share_M, spread_M = -np.expm1(-told.mean_M), np.exp(-told.mean_M) * told.deviation_M
         found = zip(actions, share_M.tolist(), sure_M.tolist(), spread_M.tolist(), strict=True)
         return [
-            Foretold(action, gain, sure, sure > CERTAIN_BY_EXPERIENCE, spread, max((action.lr_scale or 1.0) / max(usual, 1.0), 1.0))
+            Foretold(action, gain, sure, sure > CERTAIN_BY_EXPERIENCE, spread, max((action.lr_scale or 1.0) / usual, 1.0))
             for action, gain, sure, spread in found
         ], told.vague
 
@@ -295,7 +295,7 @@ def _told(trial: Trial) -> bool:
 
 
 def _mildest(able: Sequence[Foretold]) -> list[Foretold]:
-    """Of what is not clearly worse than the best, that which raises the learning rate least beyond the usual one."""
+    """Of what is not clearly worse than the best, that which leaves the learning rate least beyond the usual one."""
     best = max(able, key=lambda each: each.gain, default=None)
     near = [] if best is None else [each for each in able if each.gain >= best.gain - best.deviation]
     return sorted(near, key=lambda each: (each.boldness, -each.gain))[:1]

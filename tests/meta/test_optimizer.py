@@ -25,7 +25,7 @@ from metasearch.core.space import Choice, Float, Space
 from metasearch.core.sweep import Budget, Sweep
 from metasearch.core.task import Task
 from metasearch.meta import gains, law_prior
-from metasearch.meta._actions import foreseeable, lost_ground
+from metasearch.meta._actions import experienced, foreseeable, lost_ground
 from metasearch.meta._situation import situation
 from metasearch.meta.gains import Gain
 from metasearch.meta.optimizer import CONTROLLER, Controller, Theta
@@ -148,6 +148,13 @@ def test_a_learning_rate_that_is_too_low_already_does_not_begin_to_fall(theta: T
     assert "begin decay" in {directive.intent for directive in foreseeable(right, theta.prior)}
     assert "begin decay" in {directive.intent for directive in foreseeable(right, theta.prior, usual=1.0)}
     assert "begin decay" not in {directive.intent for directive in foreseeable(right, theta.prior, usual=10.0)}
+
+
+def test_a_learning_rate_that_is_too_high_already_is_not_held(theta: Theta) -> None:
+    high = _at_report(config(1e-3, "cosine"), norms=[1.0] * 6)
+    assert "postpone decay" in {directive.intent for directive in foreseeable(high, theta.prior, usual=1.0)}
+    for found in (foreseeable(high, theta.prior, usual=0.1), experienced(high, usual=0.1)):
+        assert "postpone decay" not in {directive.intent for directive in found}
 
 
 def test_actions_are_few_bounded_and_awaited(theta: Theta) -> None:
