@@ -44,7 +44,8 @@ WORST = 8.0
 class Results:
     """``ends``: bits per byte at the end by text, start and method. ``tuned``: those of fixed schedules by text, learning rate and
     schedule. ``pairs``: ends of steered trials over those of the same config and seed alone, by start and schedule. ``withheld``:
-    trials left out as experiments: controls, and those that were told something at random."""
+    trials left out as experiments: controls, and those that were told something at random.
+    """
 
     ends: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)
     tuned: dict[tuple[str, float, str], list[float]] = field(default_factory=dict)

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 LANGUAGE_MODEL = "language_model"
+"""The kind of a task whose text runs on."""
+
 OWN = "own"
 """The kind of a task that the user trains."""
-"""The kind of a task whose text runs on."""
 
 
 def metric_value(loss: float, better: str) -> float:

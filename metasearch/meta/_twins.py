@@ -43,6 +43,7 @@ GOOD_SHARE = 1 / 3
 
 USUAL_WIDTH, USUAL_LENGTH = 64, 128_000
 MEASURED = ("val_bpb", "tokens")
+"""Metric and unit of the trainings whose experience ships."""
 
 
 class Measured(Protocol):
@@ -59,7 +60,7 @@ class Measured(Protocol):
 class Kind:
     """What the usual learning rate of a training depends on. ``log_width``: over ``USUAL_WIDTH``; 0 where there is no width.
     ``log_length``: of the horizon over ``USUAL_LENGTH``. ``measure``: of a training whose loss is not bits per byte, or whose steps
-    are not tokens, what they are; such trainings learn from their like alone.
+    are not tokens, what they are; such trainings have usual learning rates of their own.
     """
 
     optimizer: str
@@ -129,10 +130,8 @@ def usual_rates(archive: Archive, shift: Callable[[Kind], float]) -> dict[str, t
         ended = [t for t in task.trials if not t.directed and t.ended and not t.diverged and t.lrs and max(t.lrs) > 0]
         typical = float(np.mean([math.log(max(t.losses[-1], 1e-9)) for t in ended])) if ended else 0.0
         for trial in ended:
-            kind, loss = (
-                Kind.of(trial.config, task.horizon, task),
-                math.log(max(trial.losses[-1], 1e-9)) - typical,
-            )
+            kind = Kind.of(trial.config, task.horizon, task)
+            loss = math.log(max(trial.losses[-1], 1e-9)) - typical
             found.setdefault(kind.name, []).append((loss, math.log(max(trial.lrs)) - shift(kind)))
     return {name: _center(sorted(runs)) for name, runs in found.items()}
 

@@ -155,7 +155,7 @@ def test_experience_reaches_further_than_it_was_gathered_vaguely_and_then_ends()
     assert asked(17.0) is None
 
 
-def test_trainings_that_are_measured_otherwise_learn_from_their_like_alone() -> None:
+def test_trainings_that_are_measured_otherwise_have_usual_rates_of_their_own() -> None:
     """A step of one's own may be a thousand tokens: what is usual for so many tokens is not for so many steps."""
     config, steps = Config({"optimizer": "adamw", "model": "lstm"}), Task("t", metric="loss", unit="steps")
     assert Kind.of(config, 1e5, Task("t")).name in experience.shipped().usual
