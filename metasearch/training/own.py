@@ -192,7 +192,7 @@ class OwnRunner:
     def restore(self, checkpoint: bytes) -> None:
         found = decode(checkpoint)
         self._seconds, self._trial._restored = found["seconds"], found["state"]
-        followed = found["followed"]
+        followed = found.get("followed", {"control": {}, "losses": []})  # checkpoints of before there were any have none
         self._trial.control, self._trial._losses = Control(**followed["control"]), list(followed["losses"])
         if found["report"] is not None:
             step, loss, metrics = found["report"]

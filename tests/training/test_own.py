@@ -174,6 +174,10 @@ def test_a_function_that_asks_for_its_learning_rate_follows_every_directive_and_
     last = again.advance()
     assert last.metrics["lr"] == pytest.approx(0.5 * DECAYED) and last.metrics["clip"] == 0.25
     again.close()
+    old = runner(following)
+    old.restore(encode({name: value for name, value in decode(saved).items() if name != "followed"}))
+    assert old.advance().metrics["lr"] == 1.0
+    old.close()
 
 
 def test_a_schedule_of_ours_that_the_space_names_is_followed() -> None:
