@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from kept_rows import Row, keep, rows, run
 
@@ -28,8 +27,7 @@ from metasearch.core.rng import derive
 from metasearch.corpora import load
 from metasearch.meta._actions import DECAY
 from metasearch.meta._situation import situation
-from metasearch.meta.forecast import ends, fit
-from metasearch.meta.optimizer import CONTROLLER, Controller
+from metasearch.meta.optimizer import CONTROLLER, Controller, Law
 from metasearch.sweep.compose import language_model_space
 from metasearch.sweep.file import SweepFile
 from metasearch.sweep.resolving import resolve
@@ -85,12 +83,9 @@ def foretold(text: str, space: Mapping[str, Any], config: Config, reports: list[
     controller = Controller(CONTROLLER.init(derive(0, "study")), planned)
     now = situation(history, trial, planned)
     assert not isinstance(now, str), now
-    prior, progress_N = controller.theta.prior, now.past.progress_K[-AT:]
-    law = fit(prior.of(now.optimizer, now.reference), prior.deviation, now.past, progress_N, np.array(now.losses))
-    futures = [now.future(control) for control in (now.control, now.after(Directive(begin_decay=True)))]
-    means = ends(law, futures, prior.doubt).means
+    (by_law,) = Law(now, controller.theta.prior).foretold([Directive(begin_decay=True)])
     experienced = [each for each in controller._experienced(now)[0] if each.directive.intent == DECAY]
-    found = {"law": float(means[0] - means[1])}
+    found = {"law": by_law.gain}
     return {**found, "experience": experienced[0].of(now.losses[-1]).gain} if experienced else found
 
 

@@ -49,8 +49,7 @@ class Situation:
 
     @property
     def sends_back(self) -> bool:
-        """Can the trial take back weights that it had? Only our own training keeps them."""
-        return self.task.kind != OWN
+        return sends_back(self.task)
 
     @property
     def horizon(self) -> float:
@@ -81,6 +80,11 @@ class Situation:
         planned = rates / self.reference
         progress_K = np.concatenate([self.past.progress_K, ahead])
         return Path(progress_K, np.concatenate([self.past.factor_K, planned]), self.past.epochs)
+
+
+def sends_back(task: Task) -> bool:
+    """Can trials take back weights that they had? Only our own training keeps them."""
+    return task.kind != OWN
 
 
 def situation(history: History, trial: Trial, plan: Plan) -> Situation | str:

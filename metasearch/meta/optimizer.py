@@ -26,10 +26,9 @@ from metasearch.core.archive import Archive
 from metasearch.core.event import Directive
 from metasearch.core.history import History, Trial
 from metasearch.core.rng import derive
-from metasearch.core.task import OWN
 from metasearch.meta import experience, gains, law_prior
 from metasearch.meta._actions import CLIP, INTENTS, ROLL_BACK, back, experienced, foreseeable, lost_ground, other, spiked
-from metasearch.meta._situation import Plan, Situation, controls, situation
+from metasearch.meta._situation import Plan, Situation, controls, sends_back, situation
 from metasearch.meta._twins import Kind, ahead, features
 from metasearch.meta.experience import Experience
 from metasearch.meta.forecast import Gaussian, ends, fit
@@ -180,7 +179,7 @@ class Controller:
         schedule, told = self.plan(trial.config), _told(trial)
         arm = derive(history.sweep.seed, "arm", trial.number).random()
         lost = [point for point, loss in enumerate(trial.losses) if not math.isfinite(loss)]
-        if schedule is None or history.sweep.task.kind == OWN or arm < RANDOM + CONTROLS or self._disabled(ROLL_BACK):
+        if schedule is None or not sends_back(history.sweep.task) or arm < RANDOM + CONTROLS or self._disabled(ROLL_BACK):
             return None
         if len(lost) > RESCUES:
             return None
