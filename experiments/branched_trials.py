@@ -56,7 +56,7 @@ CPU = torch.device("cpu")
 class Stage:
     """A range of trials that are branched alike. ``highest``: factor on the middle learning rate. ``early``, ``late``: the reports
     among which one is chosen to branch after, and into how many. ``restarts``: weights of beginning anew; empty to scale alone.
-    ``long``: lengths of LSTMs and their shares; ``others``: those of other models.
+    ``long``: lengths of LSTMs and their shares; ``others``: those of other models. ``decays``: only the decay is begun or put off.
     """
 
     numbers: range
@@ -67,8 +67,14 @@ class Stage:
     restarts: tuple[float, ...]
     long: Mapping[int, float]
     others: Mapping[int, float] = field(default_factory=lambda: TOKENS)
+    models: Mapping[str, float] = field(default_factory=lambda: MODELS)
+    schedules: Mapping[str, float] = field(default_factory=lambda: SCHEDULES)
+    lowest: float = LOWEST
+    decays: bool = False
 
 
+MIDDLE = {64_000: 0.4, 128_000: 0.6}
+EVEN, LEVEL = {"lstm": 0.4, "gru": 0.3, "transformer": 0.3}, {"constant": 0.8, "warmup_stable_decay": 0.2}
 SHORTER, LONGER = {16_000: 0.5, 32_000: 0.5}, {512_000: 0.6, 1_024_000: 0.4}
 STAGES = (
     Stage(range(20, 105), 20.0, (1, 2, 2, 3), (4, 7, 10, 14), (3, 2), (), LONG_TOKENS),
@@ -76,18 +82,19 @@ STAGES = (
     Stage(range(2000, 2060), 40.0, (1, 2, 3), (), (5, 5), (1.5, 2.0, 1.5), {64_000: 0.5, 128_000: 0.25, 256_000: 0.25}),
     Stage(range(3000, 3032), 20.0, (1, 2, 2, 3), (4, 7, 10, 14), (4, 3), (0.5, 0.7, 0.5), SHORTER, SHORTER),
     Stage(range(4000, 4014), 20.0, (1, 2, 2, 3), (4, 7, 10, 14), (4, 3), (0.5, 0.7, 0.5), LONGER, {512_000: 1.0}),
+    Stage(range(5000, 5090), 12.0, (3, 4, 5, 6, 7), (8, 9, 10, 11, 12, 13), (2, 2), (), *2 * (MIDDLE,), EVEN, LEVEL, 1 / 12, True),
 )
 
 
 def trials_of(number: int, stage: Stage) -> Iterator[dict[str, Any]]:
     """The curves of one trial, left alone and branched."""
     rng, text = derive(number, "branch"), "cpython/" + sorted(BUILTINS)[number % len(BUILTINS)]
-    model = _one(rng, MODELS)
+    model = _one(rng, stage.models)
     width, optimizer = int(rng.choice(WIDTHS[model])), _one(rng, OPTIMIZERS)
-    schedule = _one(rng, SCHEDULES)
+    schedule = _one(rng, stage.schedules)
     strategy = {"model": model, "width": width, "optimizer": optimizer, "schedule": schedule}
     config = dict(language_model_space(strategy, search_unlisted=False).complete({}))
-    excess = float(rng.uniform(math.log(LOWEST), math.log(stage.highest)))
+    excess = float(rng.uniform(math.log(stage.lowest), math.log(stage.highest)))
     config["lr"] = float(2.0 * config["lr"] * np.exp(excess))
     lengths = stage.long if model == "lstm" else stage.others
     budget = TrialBudget(int(rng.choice(list(lengths), p=list(lengths.values()))), REPORTS)
@@ -118,6 +125,8 @@ def _one(rng: np.random.Generator, shares: Mapping[str, float]) -> str:
 
 def _chosen(rng: np.random.Generator, stage: Stage, at: int, excess: float, schedule: str) -> list[dict[str, Any]]:
     """What is tried at a moment: changes towards the middle more often."""
+    if stage.decays:
+        return [{"begin_decay": True}, {"postpone_decay": float(rng.choice([0.6, 0.8, 0.9]))}]
     options: list[dict[str, Any]] = [{"lr_scale": scale} for scale in SCALES]
     weights = [math.exp(-0.12 * abs(excess + math.log(scale)) ** 1.5) + 0.08 for scale in SCALES]
     if stage.restarts:

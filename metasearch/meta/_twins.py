@@ -4,7 +4,7 @@ Best are twins: trials of one config and seed that are the same up to the step a
 learning rates. Their losses at the end differ by what that was worth. Where a trial has no twin, the loss that was foreseen without
 the change stands in for it, corrected and doubted by how far such forecasts were off in controls: the doubly robust way.
 
-Shapes: N reports, F features, C coordinates of what lies ahead.
+Shapes: N reports, T features of a trace, F features, C coordinates of what lies ahead.
 """
 
 from __future__ import annotations
@@ -20,10 +20,16 @@ from metasearch.core.archive import Archive, PastTask, PastTrial
 from metasearch.core.config import Config
 from metasearch.core.event import Directive
 
-FEATURES = ("log_progress", "log_horizon", "slope", "roughness", "highest", "level")
+TRACE = ("log_progress", "log_horizon", "slope", "roughness", "highest", "level")
 """What a trial's trace tells; NaN where it is too short to tell. ``highest``: the log of the highest learning rate so far.
 ``level``: the log of the newest loss.
 """
+
+MODELS, OPTIMIZERS = ("lstm", "gru", "transformer"), ("sgd", "lion", "muon")
+"""Models that are told apart, and optimizers that are no kin of Adam."""
+
+FEATURES = (*TRACE, "log_width", *MODELS, *OPTIMIZERS)
+"""That, and what kind of a training it is."""
 
 AHEAD = ("rate", "flatness", "restart")
 """What lies ahead: the log of the highest learning rate, the log of the mean over the highest, 1 if the weights begin anew."""
@@ -73,6 +79,11 @@ class Kind:
     def name(self) -> str:
         return " ".join([f"{self.optimizer}/{self.model}", self.measure]).rstrip()
 
+    def tell(self, trace_T: np.ndarray) -> np.ndarray:
+        """(F,): what a trace tells of a training of this kind. Of a model that nobody knows it is not said which it is."""
+        model = [float(self.model == name) if self.model in MODELS else math.nan for name in MODELS]
+        return np.array([*trace_T, self.log_width, *model, *(float(self.optimizer == name) for name in OPTIMIZERS)])
+
     @staticmethod
     def of(config: Config, horizon: float, task: Measured) -> Kind:
         width = config.get("width")
@@ -104,8 +115,8 @@ def ahead(rate_N: np.ndarray, *, restart: bool = False) -> np.ndarray:
     return np.array([math.log(highest), math.log(float(rate_N.mean()) / highest), float(restart)])
 
 
-def features(progress_N: Sequence[float], loss_N: Sequence[float], rate_N: Sequence[float], horizon: float) -> np.ndarray:
-    """(F,) of a trial at its newest report."""
+def trace(progress_N: Sequence[float], loss_N: Sequence[float], rate_N: Sequence[float], horizon: float) -> np.ndarray:
+    """(T,): what the trace of a trial tells at its newest report."""
     progress, loss = progress_N[-1], loss_N[-1]
     half = max((n for n, at in enumerate(progress_N[:-1]) if at <= progress / 2), default=0)
     slope = roughness = math.nan
@@ -181,8 +192,8 @@ def _row(
     if seen == 0 or not known or (twin is None and not scaled):
         return None
     progress = [step / horizon for step in trial.steps[:seen]]
-    told = features(progress, trial.losses[:seen], trial.lrs[:seen], horizon)
     kind = Kind.of(trial.config, horizon, task)
+    told = kind.tell(trace(progress, trial.losses[:seen], trial.lrs[:seen], horizon))
     return task.id, kind, ahead(planned), ahead(followed, restart=directive.restart), told
 
 

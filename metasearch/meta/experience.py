@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
@@ -41,6 +42,9 @@ VAGUE, NOTHING = 0.25, 0.75
 """Where experience leaves more of the variance that is there without any, the law is asked too; where it leaves yet more, it tells
 nothing.
 """
+
+MOST_CERTAIN = 6
+"""Of how many changes, the most promising ones, certainty is asked."""
 
 SHORTER, LONGER = 1 / 4, 16.0
 """Nor of trainings that are so many times shorter or longer than all of which it was gathered."""
@@ -76,7 +80,7 @@ class Scales:
 
 @dataclass(frozen=True, eq=False)
 class Told:
-    """Mean and deviation of the gain of each change, (M,) each. ``vague``: this is from afar."""
+    """Mean and deviation of the gain of each change, (M,) each; sure of the most promising alone. ``vague``: this is from afar."""
 
     mean_M: np.ndarray
     deviation_M: np.ndarray
@@ -108,32 +112,40 @@ class Experience:
     def shift_of(self, kind: Kind) -> float:
         return self.per_width * kind.log_width + self.per_length * kind.log_length
 
-    def foretold(self, kind: Kind, before_C: np.ndarray, after_MC: np.ndarray, features_F: np.ndarray) -> Told | None:
+    def foretold(self, kind: Kind, before_C: np.ndarray, after_MC: np.ndarray, trace_T: np.ndarray) -> Told | None:
         """What each change gains; learning rates as they are. None if experience is too far away: of other kinds of trials, or of
         much shorter or longer ones.
         """
-        if kind.name not in self.usual or not self._reaches(features_F[LENGTH]):
+        if kind.name not in self.usual or not self._reaches(trace_T[LENGTH]):
             return None
-        count = len(after_MC)
+        count, features_F = len(after_MC), kind.tell(trace_T)
         change_MSC = np.stack([np.tile(before_C, (count, 1)), after_MC], axis=1)
         relative_to = np.full(count, self.usual_of(kind))
-        mean_M, deviation_M, left_M = self.gains(*relative(change_MSC, np.tile(features_F, (count, 1)), relative_to))
-        return Told(mean_M, deviation_M, bool(left_M.mean() > VAGUE)) if left_M.mean() < NOTHING else None
+        changes = relative(change_MSC, np.tile(features_F, (count, 1)), relative_to)
+        mean_M, deviation_M, left_M = self.gains(*changes, most=MOST_CERTAIN)
+        left = float(np.nanmean(left_M))
+        return Told(mean_M, deviation_M, left > VAGUE) if left < NOTHING else None
 
     def _reaches(self, log_horizon: float) -> bool:
         known_N = self.features_NF[:, LENGTH]
         return bool(len(known_N)) and bool(known_N.min() + math.log(SHORTER) <= log_horizon <= known_N.max() + math.log(LONGER))
 
-    def gains(self, change_MSC: np.ndarray, features_MF: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Mean and deviation, learning rates relative to the usual one; and the share of the variance that experience left."""
+    def gains(
+        self, change_MSC: np.ndarray, features_MF: np.ndarray, most: int = sys.maxsize
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean and deviation, learning rates relative to the usual one; and the share of the variance that experience left, which
+        takes the longest: it is worked out for the ``most`` changes of the highest mean, and NaN for the others, whose deviations
+        are those without experience.
+        """
         at_MF = self.scales.standard(features_MF)
-        own_M = covariance(self.scales, change_MSC, at_MF, change_MSC, at_MF).diagonal()
+        own_M = np.maximum(covariance(self.scales, change_MSC, at_MF, change_MSC, at_MF).diagonal(), 1e-12)
         cross_NM = covariance(self.scales, self.change_NSC, self._standard, change_MSC, at_MF)
         factor_NN, weight_N = self._solved
-        known_NM = solve_triangular(factor_NN, cross_NM, lower=True, check_finite=False)
-        variance_M = np.maximum(own_M - (known_NM**2).sum(0), 1e-12)
-        left_M = variance_M / np.maximum(own_M, 1e-12)
-        return np.asarray(cross_NM.T @ weight_N), np.asarray(self.scales.doubt * np.sqrt(variance_M)), np.asarray(left_M)
+        mean_M, left_M = cross_NM.T @ weight_N, np.full(len(own_M), math.nan)
+        best = np.argsort(-mean_M, kind="stable")[:most]
+        known_NM = solve_triangular(factor_NN, cross_NM[:, best], lower=True, check_finite=False)
+        left_M[best] = np.maximum(own_M[best] - (known_NM**2).sum(0), 1e-12) / own_M[best]
+        return mean_M, self.scales.doubt * np.sqrt(own_M * np.nan_to_num(left_M, nan=1.0)), left_M
 
     def with_archive(self, archive: Archive) -> Experience:
         """This and what an archive teaches; of more rows than ``MOST_ROWS`` the newest half and an even choice of the others."""

@@ -29,7 +29,7 @@ from metasearch.core.rng import derive
 from metasearch.meta import experience, gains, law_prior
 from metasearch.meta._actions import CLIP, INTENTS, ROLL_BACK, back, experienced, foreseeable, lost_ground, other, spiked
 from metasearch.meta._situation import Plan, Situation, controls, sends_back, situation
-from metasearch.meta._twins import Kind, ahead, features
+from metasearch.meta._twins import Kind, ahead, trace
 from metasearch.meta.experience import Experience
 from metasearch.meta.forecast import Gaussian, ends, fit
 from metasearch.meta.gains import Gain
@@ -231,7 +231,7 @@ class Controller:
             return [], usual is None
         count = len(now.losses)
         progress, rates = now.past.progress_K[-count:].tolist(), (now.past.factor_K[-count:] * now.reference).tolist()
-        seen, actions = features(progress, now.losses, rates, now.horizon), experienced(now, usual)
+        seen, actions = trace(progress, now.losses, rates, now.horizon), experienced(now, usual)
         after = [ahead(now.rates_ahead(now.after(action))[1][1:], restart=action.restart) for action in actions]
         before = ahead(now.rates_ahead(now.control)[1][1:])
         told = self.theta.experience.foretold(now.kind, before, np.array(after), seen)

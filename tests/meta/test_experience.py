@@ -24,7 +24,7 @@ from metasearch.core.sweep import Budget, Sweep
 from metasearch.core.task import Task
 from metasearch.meta import experience
 from metasearch.meta._experience_learning import anew
-from metasearch.meta._twins import USUAL_LENGTH, Kind, ahead, features, rows_of
+from metasearch.meta._twins import USUAL_LENGTH, Kind, ahead, rows_of, trace
 from metasearch.meta.experience import Experience, Told
 from metasearch.meta.optimizer import CONTROLLER, Controller, Theta
 from metasearch.search.fifo import Fifo
@@ -66,11 +66,11 @@ def known() -> Experience:
 
 
 def told(known: Experience, lr: float, scale: float) -> tuple[float, float]:
-    seen = features([0.05, 0.1], [3.9, 3.8], [lr, lr], 1000)
+    seen = trace([0.05, 0.1], [3.9, 3.8], [lr, lr], 1000)
     rates = np.full(18, lr)
-    change_MSC = np.stack([ahead(rates), ahead(rates * scale)])[None]
-    mean_M, deviation_M, _ = known.gains(*experience.relative(change_MSC, seen[None], np.array([known.usual_of(KIND)])))
-    return float(mean_M[0]), float(deviation_M[0])
+    found = known.foretold(KIND, ahead(rates), ahead(rates * scale)[None], seen)
+    assert found is not None
+    return float(found.mean_M[0]), float(found.deviation_M[0])
 
 
 def test_twins_teach_that_a_rate_far_too_low_should_rise_and_a_right_one_should_not(known: Experience) -> None:
@@ -122,10 +122,10 @@ def test_what_comes_with_metasearch_was_learned_on_built_in_texts_and_raises_wha
     kind = replace(KIND, log_length=math.log(200_000 / USUAL_LENGTH))
     usual = np.full(18, math.exp(shipped.usual_of(kind)))
     for share, loss, pays in ((1 / 30, 5.0, True), (1 / 10, 4.5, True), (1.0, 4.0, False)):
-        seen = features([0.05], [loss], [usual[0] * share], 200_000)
+        seen = trace([0.05], [loss], [usual[0] * share], 200_000)
         found = shipped.foretold(kind, ahead(usual * share), ahead(usual * share * 10)[None], seen)
         assert found is not None and bool(found.certainty(0.002)[0] > 0.9) is pays
-    much_longer = features([0.05], [5.0], [usual[0]], 1e10)
+    much_longer = trace([0.05], [5.0], [usual[0]], 1e10)
     assert shipped.foretold(kind, ahead(usual), ahead(usual * 10)[None], much_longer) is None
 
 
@@ -147,7 +147,7 @@ def test_experience_reaches_further_than_it_was_gathered_vaguely_and_then_ends()
     def asked(times: float) -> Told | None:
         kind = replace(KIND, log_length=math.log(times * longest / USUAL_LENGTH))
         low = np.full(18, math.exp(shipped.usual_of(kind)) / 30)
-        return shipped.foretold(kind, ahead(low), ahead(low * 10)[None], features([0.05], [5.0], [low[0]], times * longest))
+        return shipped.foretold(kind, ahead(low), ahead(low * 10)[None], trace([0.05], [5.0], [low[0]], times * longest))
 
     near, far = asked(1.0), asked(4.0)
     assert near is not None and far is not None and far.vague

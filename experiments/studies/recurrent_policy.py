@@ -1,0 +1,167 @@
+"""Trains the challenger of the meta-optimizer, a recurrent policy, on small language models; then compares the two.
+
+    METASEARCH_CORPORA=… python experiments/studies/recurrent_policy.py --minutes 30 --out ends.jsonl
+
+Evolution strategies (Salimans et al., 2017) with mirrored samples: small models train on CPython's texts from learning rates that
+are far too low to far too high, each training once with the policy's parameters moved in a random direction and once in the
+opposite one, which follow from the number of the training alone. Parameters go to ``build/recurrent.safetensors``
+(``METASEARCH_RECURRENT``) after every step, and training goes on from there; with ``--minutes 0`` what is there is used.
+
+Then on texts that neither has seen LSTMs start 30 and 10 times too low, right and 10 times too high on three schedules: left alone,
+with the controller that ships, which never experiments here, and with the policy. Printed are bits per byte at the end over those
+of the best that was left alone on the same text, in percent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from kept_rows import Row, keep, rows
+from recurrent import KNOWING_NOTHING, WEIGHTS, Policy, first_point, trained
+from safetensors.numpy import load_file, save_file
+from steering import NUMBER, Advise, Steering
+
+from metasearch.core.config import Config
+from metasearch.core.rng import derive
+from metasearch.corpora.cpython import BUILTINS
+from metasearch.meta import experience
+from metasearch.meta._twins import USUAL_LENGTH, USUAL_WIDTH, Kind
+from metasearch.meta.optimizer import CONTROLLER, CONTROLS, RANDOM, Controller
+from metasearch.sweep.compose import language_model_space
+from metasearch.training.planned import planned
+from metasearch.training.report import TrialBudget
+
+MODELS = {"lstm": 0.7, "gru": 0.15, "transformer": 0.15}
+OPTIMIZERS = {"adamw": 0.7, "lion": 0.1, "sgd": 0.2}
+SCHEDULES = ("constant", "cosine", "warmup_stable_decay")
+WIDTHS, LENGTHS, BATCH, REPORTS, VALID = (32, 48), (12_000, 48_000), 8, 20, 2_048
+LOWEST, HIGHEST = 1 / 50, 30.0
+"""Learning rates that training begins with, over the usual one."""
+
+PAIRS, SIGMA, RATE, MOMENTUM, SECOND = 10, 0.15, 0.05, 0.9, 0.99
+MOST_GAIN = 0.5
+
+TEXTS = ("corpora:pride_prejudice", "corpora:bible_swahili", "corpora:wikitext2_raw")
+STARTS = {"30 x too low": 1 / 30, "10 x too low": 1 / 10, "right": 1.0, "10 x too high": 10.0}
+RIGHT = 2e-2
+METHODS = ("alone", "meta", "recurrent")
+
+
+def small(number: int) -> Steering:
+    """The training of that number."""
+    rng = derive(number, "small")
+    model, optimizer = (str(rng.choice(list(shares), p=list(shares.values()))) for shares in (MODELS, OPTIMIZERS))
+    space = {"model": model, "width": int(rng.choice(WIDTHS)), "optimizer": optimizer, "schedule": str(rng.choice(SCHEDULES))}
+    tokens = round(math.exp(rng.uniform(*map(math.log, LENGTHS))))
+    complete = dict(language_model_space(space, search_unlisted=False).complete({}))
+    log_width, log_length = math.log(space["width"] / USUAL_WIDTH), math.log(tokens / USUAL_LENGTH)
+    usual = experience.shipped().usual_of(Kind(optimizer, model, log_width, log_length))
+    lr = math.exp(usual + rng.uniform(math.log(LOWEST), math.log(HIGHEST)))
+    text = f"cpython/{rng.choice(sorted(BUILTINS))}"
+    return Steering(text, space, Config({**complete, "lr": lr, "batch_size": BATCH}), TrialBudget(tokens, REPORTS, VALID), number)
+
+
+def log_loss(point_P: np.ndarray, number: int) -> float:
+    return math.log(min(small(number).finish(Policy(point_P, planned).advise), KNOWING_NOTHING))
+
+
+class Evolution:
+    """``point_P`` after ``steps`` steps of Adam on the estimated gradient of the log of the loss, from what is in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.steps, self.point_P = path, 0, first_point(derive(0, "policy"))
+        self.mean_P, self.square_P = np.zeros_like(self.point_P), np.zeros_like(self.point_P)
+        if path.exists():
+            self.point_P = trained(path)
+            known = load_file(path)
+            self.mean_P, self.square_P, self.steps = known["mean"], known["square"], int(known["steps"])
+
+    def step(self) -> float:
+        """The mean of the log of the loss over this step's trainings, before the step."""
+        slope_P, found = np.zeros_like(self.point_P), []
+        for number in range(self.steps * PAIRS, (self.steps + 1) * PAIRS):
+            direction_P = derive(number, "direction").standard_normal(len(self.point_P))
+            up, down = (log_loss(self.point_P + sign * SIGMA * direction_P, number) for sign in (1.0, -1.0))
+            found += [up, down]
+            slope_P += float(np.clip(up - down, -MOST_GAIN, MOST_GAIN)) * direction_P / (2.0 * SIGMA * PAIRS)
+        self.steps += 1
+        self.mean_P = MOMENTUM * self.mean_P + (1.0 - MOMENTUM) * slope_P
+        self.square_P = SECOND * self.square_P + (1.0 - SECOND) * slope_P**2
+        mean_P, square_P = self.mean_P / (1.0 - MOMENTUM**self.steps), self.square_P / (1.0 - SECOND**self.steps)
+        self.point_P = self.point_P - RATE * mean_P / (np.sqrt(square_P) + 1e-8)
+        return statistics.mean(found)
+
+    def save(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        arrays = {"point": self.point_P, "mean": self.mean_P, "square": self.square_P, "steps": np.array(self.steps)}
+        save_file(arrays, self.path)
+
+
+def evolve(path: Path, minutes: float) -> None:
+    evolution, began = Evolution(path), time.monotonic()
+    while time.monotonic() - began < 60.0 * minutes:
+        print(f"step {evolution.steps}: {evolution.step():.4f}, mean log of the loss", flush=True)
+        evolution.save()
+
+
+def advisers() -> dict[str, Advise | None]:
+    """The methods. The controller's trials are of a number with which it does not experiment."""
+    controller = Controller(CONTROLLER.init(derive(0, "study")), planned)
+    assert derive(0, "arm", NUMBER).random() >= RANDOM + CONTROLS, "the controller would experiment with this trial"
+    policy = Policy(trained(), planned)
+    return dict(zip(METHODS, (None, controller.advise, policy.advise), strict=True))
+
+
+def compare(out: Path, tokens: int, seeds: int) -> None:
+    done = {(row["text"], row["start"], row["schedule"], row["seed"], row["method"]) for row in rows(out)}
+    asked = ((s, t, start, schedule) for s in range(seeds) for t in TEXTS for start in STARTS for schedule in SCHEDULES)
+    methods = advisers()
+    for seed, text, start, schedule in asked:
+        space = {"model": "lstm", "width": 64, "optimizer": "adamw", "schedule": schedule}
+        complete = dict(language_model_space(space, search_unlisted=False).complete({}))
+        config = Config({**complete, "lr": RIGHT * STARTS[start]})
+        for method, advise in methods.items():
+            if (text, start, schedule, seed, method) not in done:
+                end = Steering(text, space, config, TrialBudget(tokens, REPORTS), seed).finish(advise)
+                keep({"text": text, "start": start, "schedule": schedule, "seed": seed, "method": method, "end": end}, out)
+
+
+def table(found: list[Row]) -> Iterator[str]:
+    alone = {text: min(row["end"] for row in found if (row["text"], row["method"]) == (text, "alone")) for text in TEXTS}
+    yield f"| start | {' | '.join(f'{schedule}: {method}' for schedule in SCHEDULES for method in METHODS)} |"
+    yield "|---" * (1 + len(SCHEDULES) * len(METHODS)) + "|"
+    for start in STARTS:
+        cells = []
+        for schedule in SCHEDULES:
+            for method in METHODS:
+                at = (start, schedule, method)
+                ends = [r for r in found if (r["start"], r["schedule"], r["method"]) == at]
+                worse = [100.0 * (min(r["end"], KNOWING_NOTHING) / alone[r["text"]] - 1.0) for r in ends]
+                cells.append(f"{statistics.mean(worse):+.1f}")
+        yield f"| {start} | {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A recurrent policy for learning rates, trained and compared.")
+    parser.add_argument("--minutes", type=float, default=30.0, help="of training the policy, on one thread")
+    parser.add_argument("--out", type=Path, default=Path("ends.jsonl"))
+    parser.add_argument("--tokens", type=int, default=200_000, help="of the trainings that are compared")
+    parser.add_argument("--seeds", type=int, default=1)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    if asked.minutes > 0:
+        evolve(Path(os.environ.get("METASEARCH_RECURRENT") or WEIGHTS), asked.minutes)
+    compare(asked.out, asked.tokens, asked.seeds)
+    print("\n".join(table(rows(asked.out))))
+
+
+if __name__ == "__main__":
+    main()
