@@ -27,7 +27,7 @@ from metasearch.core.archive import Archive, PastTask, PastTrial
 from metasearch.core.config import Config
 from metasearch.core.event import Directive
 from metasearch.core.rng import derive
-from metasearch.corpora import load
+from metasearch.corpora import TokenizedCorpus, as_task, load
 from metasearch.corpora.cpython import BUILTINS
 from metasearch.meta._experience_learning import anew
 from metasearch.meta._twins import MEASURED
@@ -98,7 +98,7 @@ def trials_of(number: int, stage: Stage) -> Iterator[dict[str, Any]]:
     config["lr"] = float(2.0 * config["lr"] * np.exp(excess))
     lengths = stage.long if model == "lstm" else stage.others
     budget = TrialBudget(int(rng.choice(list(lengths), p=list(lengths.values()))), REPORTS)
-    corpus = load(text, "byte", kinds=catalog.corpus_kinds())
+    corpus = _corpus(text)
     moments = [int(rng.choice(reports)) for reports in (stage.early, stage.late) if reports]
 
     def fresh() -> Trainer:
@@ -117,6 +117,10 @@ def trials_of(number: int, stage: Stage) -> Iterator[dict[str, Any]]:
             branch.restore(state)
             branch.obey(Directive(**directive))
             yield facts | {"at": at, "directive": directive} | _curve([*reports[:at], *_rest(branch)])
+
+
+def _corpus(text: str) -> TokenizedCorpus:
+    return load(text, "byte", kinds=catalog.corpus_kinds())
 
 
 def _one(rng: np.random.Generator, shares: Mapping[str, float]) -> str:
@@ -168,8 +172,9 @@ def archive_of(curves: Path, wanted: set[int]) -> Archive:
                 directed=told,
             )
             tasks.setdefault((row["text"], row["horizon"]), []).append(trial)
-    named = ((f"{text}/{horizon}", text, horizon, tuple(trials)) for (text, horizon), trials in tasks.items())
-    return Archive(tuple(PastTask(*task, frozenset(), metric=MEASURED[0], unit=MEASURED[1]) for task in named))
+    descriptors = {text: as_task(_corpus(text)).descriptor for text, _ in tasks}
+    named = ((f"{text}/{horizon}", text, horizon, tuple(trials), frozenset()) for (text, horizon), trials in tasks.items())
+    return Archive(tuple(PastTask(*task, descriptors[task[1]], *MEASURED) for task in named))
 
 
 def main() -> None:

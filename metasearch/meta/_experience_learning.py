@@ -29,6 +29,9 @@ COMMON_SPREAD = 1.5
 NINETY = 1.645
 MOST_DOUBT = 3.0
 ITERATIONS = 120
+LEAST_WIDTH = 0.1
+"""A feature that was hardly seen to vary, or never seen, does not put trials out of reach by a little more."""
+
 TYPICAL_HORIZON_SHARE = 0.05
 
 
@@ -59,7 +62,7 @@ class _Fit:
     """Unknowns: log odds of what is common, logs of the other scales, terms of optimizers, models, width and length."""
 
     def __init__(self, draft: Experience, rows: Sequence[Row], optimizers: Sequence[str], models: Sequence[str]) -> None:
-        center_F, width_F = np.nanmean(draft.features_NF, 0), np.maximum(np.nanstd(draft.features_NF, 0), 1e-3)
+        center_F, width_F = _center_and_width(draft.features_NF)
         scales = Scales(center=tuple(center_F.tolist()), width=tuple(width_F.tolist()))
         self.draft, self.optimizers, self.models = replace(draft, scales=scales), optimizers, models
         columns = [[float(row.kind.optimizer == name) for row in rows] for name in optimizers]
@@ -103,6 +106,13 @@ class _Fit:
         total = misfit + 0.5 * (off_K**2).sum()
         (slope_K,) = torch.autograd.grad(total, asked_K)
         return float(total.detach()), slope_K.numpy()
+
+
+def _center_and_width(features_NF: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means and deviations of what is no NaN, of which there may be nothing."""
+    count_F = np.maximum(np.isfinite(features_NF).sum(0), 1)
+    center_F = np.nansum(features_NF, 0) / count_F
+    return center_F, np.maximum(np.sqrt(np.nansum((features_NF - center_F) ** 2, 0) / count_F), LEAST_WIDTH)
 
 
 def _plain(scales: Scales) -> Scales:

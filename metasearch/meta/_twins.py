@@ -20,9 +20,9 @@ from metasearch.core.archive import Archive, PastTask, PastTrial
 from metasearch.core.config import Config
 from metasearch.core.event import Directive
 
-TRACE = ("log_progress", "log_horizon", "slope", "roughness", "highest", "level")
+TRACE = ("log_progress", "log_horizon", "slope", "roughness", "highest", "level", "lead")
 """What a trial's trace tells; NaN where it is too short to tell. ``highest``: the log of the highest learning rate so far.
-``level``: the log of the newest loss.
+``level``: the log of the newest loss. ``lead``: that of the entropy of the text's pairs of bytes, over the loss.
 """
 
 MODELS, OPTIMIZERS = ("lstm", "gru", "transformer"), ("sgd", "lion", "muon")
@@ -60,6 +60,9 @@ class Measured(Protocol):
 
     @property
     def unit(self) -> str: ...
+
+    @property
+    def descriptor(self) -> Mapping[str, float]: ...
 
 
 @dataclass(frozen=True)
@@ -115,9 +118,11 @@ def ahead(rate_N: np.ndarray, *, restart: bool = False) -> np.ndarray:
     return np.array([math.log(highest), math.log(float(rate_N.mean()) / highest), float(restart)])
 
 
-def trace(progress_N: Sequence[float], loss_N: Sequence[float], rate_N: Sequence[float], horizon: float) -> np.ndarray:
+def trace(
+    progress_N: Sequence[float], loss_N: Sequence[float], rate_N: Sequence[float], horizon: float, task: Measured
+) -> np.ndarray:
     """(T,): what the trace of a trial tells at its newest report."""
-    progress, loss = progress_N[-1], loss_N[-1]
+    progress, loss = progress_N[-1], max(loss_N[-1], 1e-9)
     half = max((n for n, at in enumerate(progress_N[:-1]) if at <= progress / 2), default=0)
     slope = roughness = math.nan
     if len(loss_N) > 1:
@@ -125,7 +130,9 @@ def trace(progress_N: Sequence[float], loss_N: Sequence[float], rate_N: Sequence
     if len(loss_N) > 3:
         bends = np.abs(np.diff(np.asarray(loss_N[-6:]), 2))
         roughness = math.log(float(bends.mean()) / loss + 1e-4)
-    return np.array([math.log(progress), math.log(horizon), slope, roughness, math.log(max(rate_N)), math.log(max(loss, 1e-9))])
+    entropy = task.descriptor.get("bigram_entropy", math.nan) if task.metric == MEASURED[0] else math.nan
+    told = [math.log(progress), math.log(horizon), slope, roughness, math.log(max(rate_N)), math.log(loss)]
+    return np.array([*told, math.log(max(entropy, 1e-9) / loss)])
 
 
 def rows_of(archive: Archive) -> list[Row]:
@@ -193,7 +200,7 @@ def _row(
         return None
     progress = [step / horizon for step in trial.steps[:seen]]
     kind = Kind.of(trial.config, horizon, task)
-    told = kind.tell(trace(progress, trial.losses[:seen], trial.lrs[:seen], horizon))
+    told = kind.tell(trace(progress, trial.losses[:seen], trial.lrs[:seen], horizon, task))
     return task.id, kind, ahead(planned), ahead(followed, restart=directive.restart), told
 
 

@@ -231,7 +231,7 @@ class Controller:
             return [], usual is None
         count = len(now.losses)
         progress, rates = now.past.progress_K[-count:].tolist(), (now.past.factor_K[-count:] * now.reference).tolist()
-        seen, actions = trace(progress, now.losses, rates, now.horizon), experienced(now, usual)
+        seen, actions = trace(progress, now.losses, rates, now.horizon, now.task), experienced(now, usual)
         after = [ahead(now.rates_ahead(now.after(action))[1][1:], restart=action.restart) for action in actions]
         before = ahead(now.rates_ahead(now.control)[1][1:])
         told = self.theta.experience.foretold(now.kind, before, np.array(after), seen)

@@ -33,6 +33,7 @@ from metasearch.testing.laws import LawCurves
 from tests.meta.test_optimizer import HORIZON, SPACE, Same, config, plan
 
 STEPS = tuple(range(50, 1050, 50))
+TASK = Task("t", descriptor={"bigram_entropy": 3.5})
 KIND = Kind("adamw", "lstm", 0.0, math.log(1000 / USUAL_LENGTH))
 
 
@@ -66,7 +67,7 @@ def known() -> Experience:
 
 
 def told(known: Experience, lr: float, scale: float) -> tuple[float, float]:
-    seen = trace([0.05, 0.1], [3.9, 3.8], [lr, lr], 1000)
+    seen = trace([0.05, 0.1], [3.9, 3.8], [lr, lr], 1000, TASK)
     rates = np.full(18, lr)
     found = known.foretold(KIND, ahead(rates), ahead(rates * scale)[None], seen)
     assert found is not None
@@ -122,10 +123,10 @@ def test_what_comes_with_metasearch_was_learned_on_built_in_texts_and_raises_wha
     kind = replace(KIND, log_length=math.log(200_000 / USUAL_LENGTH))
     usual = np.full(18, math.exp(shipped.usual_of(kind)))
     for share, loss, pays in ((1 / 30, 5.0, True), (1 / 10, 4.5, True), (1.0, 4.0, False)):
-        seen = trace([0.05], [loss], [usual[0] * share], 200_000)
+        seen = trace([0.05], [loss], [usual[0] * share], 200_000, TASK)
         found = shipped.foretold(kind, ahead(usual * share), ahead(usual * share * 10)[None], seen)
         assert found is not None and bool(found.certainty(0.002)[0] > 0.9) is pays
-    much_longer = trace([0.05], [5.0], [usual[0]], 1e10)
+    much_longer = trace([0.05], [5.0], [usual[0]], 1e10, TASK)
     assert shipped.foretold(kind, ahead(usual), ahead(usual * 10)[None], much_longer) is None
 
 
@@ -147,7 +148,7 @@ def test_experience_reaches_further_than_it_was_gathered_vaguely_and_then_ends()
     def asked(times: float) -> Told | None:
         kind = replace(KIND, log_length=math.log(times * longest / USUAL_LENGTH))
         low = np.full(18, math.exp(shipped.usual_of(kind)) / 30)
-        return shipped.foretold(kind, ahead(low), ahead(low * 10)[None], trace([0.05], [5.0], [low[0]], times * longest))
+        return shipped.foretold(kind, ahead(low), ahead(low * 10)[None], trace([0.05], [5.0], [low[0]], times * longest, TASK))
 
     near, far = asked(1.0), asked(4.0)
     assert near is not None and far is not None and far.vague
