@@ -65,7 +65,7 @@ class Policy:
 def heard(now: Situation, history: History, known: Experience) -> np.ndarray:
     """(N, F): what the policy hears at each report with a finite loss, the newest last; every number about -2 to 2."""
     trial, kind, rows = now.trial, now.kind, []
-    usual = known.usual_of(kind) if kind.name in known.usual else math.log(now.reference)
+    usual = known.best_of(kind) if kind.name in known.usual else math.log(now.reference)
     points = [point for point, loss in enumerate(trial.losses) if math.isfinite(loss)]
     after = controls(history, trial, now.schedule)
     for number, point in enumerate(points):

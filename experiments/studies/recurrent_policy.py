@@ -63,7 +63,7 @@ def small(number: int) -> Steering:
     tokens = round(math.exp(rng.uniform(*map(math.log, LENGTHS))))
     complete = dict(language_model_space(space, search_unlisted=False).complete({}))
     log_width, log_length = math.log(space["width"] / USUAL_WIDTH), math.log(tokens / USUAL_LENGTH)
-    usual = experience.shipped().usual_of(Kind(optimizer, model, log_width, log_length))
+    usual = experience.shipped().best_of(Kind(optimizer, model, log_width, log_length))
     lr = math.exp(usual + rng.uniform(math.log(LOWEST), math.log(HIGHEST)))
     text = f"cpython/{rng.choice(sorted(BUILTINS))}"
     return Steering(text, space, Config({**complete, "lr": lr, "batch_size": BATCH}), TrialBudget(tokens, REPORTS, VALID), number)

@@ -20,7 +20,7 @@ from scipy.optimize import minimize
 
 from metasearch.core.archive import Archive
 from metasearch.meta._twins import AHEAD, FEATURES, Kind, Row, rows_of
-from metasearch.meta.experience import HIGHEST, Array, Experience, Scales, covariance, relative
+from metasearch.meta.experience import LENGTH, PER_LENGTH, PER_WIDTH, Array, Experience, Scales, covariance, relative
 
 TERM_SPREAD, WIDTH_SPREAD, LENGTH_SPREAD, SCALE_SPREAD = 1.0, 0.3, 0.1, 1.0
 COMMON_SPREAD = 1.5
@@ -31,8 +31,6 @@ MOST_DOUBT = 3.0
 ITERATIONS = 120
 LEAST_WIDTH = 0.1
 """A feature that was hardly seen to vary, or never seen, does not put trials out of reach by a little more."""
-
-TYPICAL_HORIZON_SHARE = 0.05
 
 
 def anew(archive: Archive) -> Experience:
@@ -50,11 +48,10 @@ def anew(archive: Archive) -> Experience:
 def _first_usual(archive: Archive, optimizers: Sequence[str], models: Sequence[str]) -> dict[str, float]:
     """The geometric mean of all learning rates of an optimizer: the middle of what was tried."""
     tried: dict[str, list[float]] = {name: [] for name in optimizers}
-    shift_of = Experience().shift_of
     for task, trial in ((past, trial) for past in archive for trial in past.trials if not trial.directed):
         kind = Kind.of(trial.config, task.horizon, task)
         if kind.optimizer in tried:
-            tried[kind.optimizer].append(math.log(max(trial.lrs)) - shift_of(kind))
+            tried[kind.optimizer].append(math.log(max(trial.lrs)) - PER_WIDTH * kind.log_width - PER_LENGTH * kind.log_length)
     return {f"{optimizer}/{model}": float(np.mean(tried[optimizer])) for optimizer, model in product(optimizers, models)}
 
 
@@ -122,12 +119,7 @@ def _plain(scales: Scales) -> Scales:
 
 def _centered(experience: Experience) -> Experience:
     """The same, its zero moved to the learning rate that is best early in a run of the usual length with a level schedule."""
-    rate_M = np.linspace(-3.0, 3.0, 61)
-    features_F = np.array(experience.scales.center)
-    features_F[:1], features_F[HIGHEST] = math.log(TYPICAL_HORIZON_SHARE), 0.0
-    change_MSC = np.zeros((len(rate_M), 2, len(AHEAD)))
-    change_MSC[:, 1, 0] = rate_M
-    best = float(rate_M[int(np.argmax(experience.gains(change_MSC, np.tile(features_F, (len(rate_M), 1)))[0]))])
+    best = experience.early_best(experience.scales.center[LENGTH])
     usual = {name: rate + best for name, rate in experience.usual.items()}
     change_NSC, features_NF = relative(experience.change_NSC, experience.features_NF, np.full(len(experience.gain_N), best))
     center = tuple(c - best * (name == "highest") for c, name in zip(experience.scales.center, FEATURES, strict=True))

@@ -27,7 +27,7 @@ from scipy.linalg import cho_solve, solve_triangular
 from scipy.stats import norm
 
 from metasearch.core.archive import Archive
-from metasearch.meta._twins import AHEAD, FEATURES, Kind, Row, rows_of, usual_rates
+from metasearch.meta._twins import AHEAD, FEATURES, USUAL_LENGTH, Kind, Row, rows_of, usual_rates
 
 SHIPPED = Path(__file__).with_name("optimizer.safetensors")
 """Learned on built-in texts alone, with its card in the metadata; docs/meta-optimizer.md has the command."""
@@ -38,6 +38,9 @@ BELIEF = 3.0
 """What was shipped of a usual learning rate counts as much as so many good runs."""
 
 FARTHEST = 6.0
+EARLY, LENGTHS = 0.05, 9
+"""Progress at which the best learning rate is asked for, and of how many lengths of training."""
+
 VAGUE, NOTHING = 0.25, 0.75
 """Where experience leaves more of the variance that is there without any, the law is asked too; where it leaves yet more, it tells
 nothing.
@@ -107,10 +110,35 @@ class Experience:
     scales: Scales = field(default_factory=Scales)
 
     def usual_of(self, kind: Kind) -> float:
-        return self.usual[kind.name] + self.shift_of(kind)
+        """The log of the learning rate relative to which those of this kind are counted."""
+        return self.usual[kind.name] + self._shift_of(kind)
 
-    def shift_of(self, kind: Kind) -> float:
+    def best_of(self, kind: Kind) -> float:
+        """The log of the learning rate that is best early in a training of this kind with a level schedule. It is near the usual
+        one, but a training's length may do more or less to it than to how learning rates are counted.
+        """
+        return self.usual[kind.name] + self._best_shift_of(kind)
+
+    def _shift_of(self, kind: Kind) -> float:
         return self.per_width * kind.log_width + self.per_length * kind.log_length
+
+    def _best_shift_of(self, kind: Kind) -> float:
+        return self._shift_of(kind) + (float(np.interp(kind.log_length, *self._best_by_length)) if len(self.gain_N) else 0.0)
+
+    @cached_property
+    def _best_by_length(self) -> tuple[np.ndarray, np.ndarray]:
+        known_N = self.features_NF[:, LENGTH]
+        horizons = np.linspace(known_N.min(), known_N.max(), LENGTHS)
+        return horizons - math.log(USUAL_LENGTH), np.array([self.early_best(float(horizon)) for horizon in horizons])
+
+    def early_best(self, log_horizon: float) -> float:
+        """The log of the best learning rate early in a run of that length with a level schedule, over the usual one."""
+        rate_M = np.linspace(-3.0, 3.0, 61)
+        features_F = np.array(self.scales.center)
+        features_F[:1], features_F[HIGHEST], features_F[LENGTH] = math.log(EARLY), 0.0, log_horizon
+        change_MSC = np.zeros((len(rate_M), 2, len(AHEAD)))
+        change_MSC[:, 1, 0] = rate_M
+        return float(rate_M[int(np.argmax(self.gains(change_MSC, np.tile(features_F, (len(rate_M), 1)), most=0)[0]))])
 
     def foretold(self, kind: Kind, before_C: np.ndarray, after_MC: np.ndarray, trace_T: np.ndarray) -> Told | None:
         """What each change gains; learning rates as they are. None if experience is too far away: of other kinds of trials, or of
@@ -150,7 +178,7 @@ class Experience:
     def with_archive(self, archive: Archive) -> Experience:
         """This and what an archive teaches; of more rows than ``MOST_ROWS`` the newest half and an even choice of the others."""
         rows, usual = rows_of(archive), dict(self.usual)
-        for name, (rate, runs) in usual_rates(archive, self.shift_of).items():
+        for name, (rate, runs) in usual_rates(archive, self._best_shift_of).items():
             if name in usual or name in {row.kind.name for row in rows}:
                 usual[name] = (BELIEF * usual.get(name, rate) + runs * rate) / (BELIEF + runs)
         return replace(self, usual=usual).with_rows(rows) if rows else replace(self, usual=usual)
@@ -271,14 +299,15 @@ def covariance(scales: Scales, a_NSC: Array, a_NF: Array, b_MSC: Array, b_MF: Ar
     """Of gains: four covariances of h, where the features are near each other. A part of h is the same for all lengths."""
     ahead: Any = 0.0
     for i, j in product(range(2), repeat=2):
-        far = xp.sqrt(5.0 * _apart(a_NSC[:, i], b_MSC[:, j], scales.reaches) + 1e-12)
+        far = xp.sqrt(5.0 * _apart(a_NSC[:, i], b_MSC[:, j], scales.reaches, xp) + 1e-12)
         ahead = ahead + (1.0 if i == j else -1.0) * (1.0 + far + far**2 / 3.0) * xp.exp(-far)  # Matérn-5/2
     reaches = [math.inf if n == LENGTH else reach for n, reach in enumerate(scales.feature_reaches)]
-    near = xp.exp(-0.5 * _apart(a_NF, b_MF, reaches))
-    alike = xp.exp(-0.5 * _apart(a_NF[:, [LENGTH]], b_MF[:, [LENGTH]], scales.feature_reaches[LENGTH:]))
+    near = xp.exp(-0.5 * _apart(a_NF, b_MF, reaches, xp))
+    alike = xp.exp(-0.5 * _apart(a_NF[:, [LENGTH]], b_MF[:, [LENGTH]], scales.feature_reaches[LENGTH : LENGTH + 1], xp))
     return scales.signal**2 * ahead * near * (scales.common + (1.0 - scales.common) * alike)
 
 
-def _apart(a_NK: Array, b_MK: Array, reaches: Sequence[float]) -> Array:
+def _apart(a_NK: Array, b_MK: Array, reaches: Sequence[float], xp: Any) -> Array:
     """(N, M) squared distances in units of ``reaches``."""
-    return sum((a_NK[:, None, k] / reaches[k] - b_MK[None, :, k] / reaches[k]) ** 2 for k in range(a_NK.shape[1]))
+    a_NK, b_MK = (xp.stack([of[:, k] / reach for k, reach in enumerate(reaches)], 1) for of in (a_NK, b_MK))
+    return xp.clip((a_NK**2).sum(1)[:, None] + (b_MK**2).sum(1)[None] - 2.0 * a_NK @ b_MK.T, 0.0, None)

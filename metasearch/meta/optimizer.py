@@ -187,7 +187,7 @@ class Controller:
         kind = Kind.of(trial.config, history.sweep.horizon, history.sweep.task)
         scale = UNKNOWN_RESCUE
         if kind.name in known.usual and trial.lrs[-1] > 0:
-            scale = float(np.clip(math.exp(known.usual_of(kind)) / trial.lrs[-1], *RESCUED_TO))
+            scale = float(np.clip(math.exp(known.best_of(kind)) / trial.lrs[-1], *RESCUED_TO))
         return replace(back(control, scale), propensity=None if told else ACTED)
 
     def explain(self, history: History) -> dict[str, Any]:
@@ -246,11 +246,11 @@ class Controller:
         ], told.vague
 
     def _usual(self, now: Situation) -> float | None:
-        """The learning rate that is usual, over the highest one ahead; None if there is no experience of the trial's kind."""
+        """The best learning rate for such trials, over the highest one ahead; None if there is no experience of their kind."""
         known = self.theta.experience
         if now.kind.name not in known.usual:
             return None
-        return math.exp(known.usual_of(now.kind)) / float(now.rates_ahead(now.control)[1].max())
+        return math.exp(known.best_of(now.kind)) / float(now.rates_ahead(now.control)[1].max())
 
     def _best(self, now: Situation, foretold: Sequence[Foretold]) -> Foretold | None:
         """The action to take, or None: nothing is sure enough. Ground that was lost is won back first."""

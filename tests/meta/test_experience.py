@@ -67,11 +67,11 @@ def known() -> Experience:
 
 
 def told(known: Experience, lr: float, scale: float) -> tuple[float, float]:
-    seen = trace([0.05, 0.1], [3.9, 3.8], [lr, lr], 1000, TASK)
+    seen = KIND.tell(trace([0.05, 0.1], [3.9, 3.8], [lr, lr], 1000, Task("t")))
     rates = np.full(18, lr)
-    found = known.foretold(KIND, ahead(rates), ahead(rates * scale)[None], seen)
-    assert found is not None
-    return float(found.mean_M[0]), float(found.deviation_M[0])
+    change_MSC = np.stack([ahead(rates), ahead(rates * scale)])[None]
+    mean_M, deviation_M, _ = known.gains(*experience.relative(change_MSC, seen[None], np.array([known.usual_of(KIND)])))
+    return float(mean_M[0]), float(deviation_M[0])
 
 
 def test_twins_teach_that_a_rate_far_too_low_should_rise_and_a_right_one_should_not(known: Experience) -> None:
@@ -86,7 +86,7 @@ def test_no_change_gains_nothing_for_certain_and_nothing_is_certain_far_away(kno
 
 
 def test_the_usual_learning_rate_is_where_nothing_is_gained(known: Experience) -> None:
-    assert math.exp(known.usual_of(KIND)) == pytest.approx(1e-2, rel=0.6)
+    assert math.exp(known.best_of(KIND)) == pytest.approx(1e-2, rel=0.6)
 
 
 def test_a_gain_is_measured_against_the_twin() -> None:
@@ -121,7 +121,7 @@ def test_what_comes_with_metasearch_was_learned_on_built_in_texts_and_raises_wha
     assert all(name.startswith("cpython/") for name in card["learned_from"]) and card["rows"] > 500
     shipped = experience.shipped()
     kind = replace(KIND, log_length=math.log(200_000 / USUAL_LENGTH))
-    usual = np.full(18, math.exp(shipped.usual_of(kind)))
+    usual = np.full(18, math.exp(shipped.best_of(kind)))
     for share, loss, pays in ((1 / 30, 5.0, True), (1 / 10, 4.5, True), (1.0, 4.0, False)):
         seen = trace([0.05], [loss], [usual[0] * share], 200_000, TASK)
         found = shipped.foretold(kind, ahead(usual * share), ahead(usual * share * 10)[None], seen)
@@ -147,7 +147,7 @@ def test_experience_reaches_further_than_it_was_gathered_vaguely_and_then_ends()
 
     def asked(times: float) -> Told | None:
         kind = replace(KIND, log_length=math.log(times * longest / USUAL_LENGTH))
-        low = np.full(18, math.exp(shipped.usual_of(kind)) / 30)
+        low = np.full(18, math.exp(shipped.best_of(kind)) / 30)
         return shipped.foretold(kind, ahead(low), ahead(low * 10)[None], trace([0.05], [5.0], [low[0]], times * longest, TASK))
 
     near, far = asked(1.0), asked(4.0)
