@@ -101,9 +101,7 @@ def situation(history: History, trial: Trial, plan: Plan) -> Situation | str:
     if not math.isfinite(trial.losses[-1]):
         return "its loss is not finite"
     base = _base(history, trial, schedule)
-    if base is None:
-        return "the learning rate that it reports is not the planned one: it does not obey directives"
-    return _standing(history, trial, schedule, optimizer, base)
+    return base if isinstance(base, str) else _standing(history, trial, schedule, optimizer, base)
 
 
 def _standing(history: History, trial: Trial, schedule: Schedule, optimizer: str, base: float) -> Situation:
@@ -128,16 +126,26 @@ def controls(history: History, trial: Trial, schedule: Schedule) -> list[Control
     return found
 
 
-def _base(history: History, trial: Trial, schedule: Schedule) -> float | None:
-    """The learning rate at a factor of 1, from the newest report that allows it; None if the reports do not follow the plan."""
-    found = []
+def _base(history: History, trial: Trial, schedule: Schedule) -> float | str:
+    """The learning rate at a factor of 1, from the newest report that allows it, or why there is none."""
+    found, warmup, rising = [], share_of(trial.config, "warmup"), True
     for point, (step, lr, control) in enumerate(zip(trial.steps, trial.lrs, controls(history, trial, schedule), strict=False)):
         if point and (lr, trial.losses[point]) == (trial.lrs[point - 1], trial.losses[point - 1]):
             continue  # nothing was trained since: reports may be nearer to each other than steps
         progress = step / history.sweep.horizon
         factor = control.lr_factor(schedule, progress, trial.losses[:point])
-        if factor >= COMPARED_FROM * control.lr_scale and progress >= share_of(trial.config, "warmup"):
+        risen = progress >= warmup and not (rising and _is_off(trial.config, lr / factor))
+        rising = progress < warmup
+        if risen and factor >= COMPARED_FROM * control.lr_scale:
             found.append(math.log(lr / factor))
-    if not found or max(found) - min(found) > OFF_PLAN:
-        return None
+    if not found:
+        return "its warm-up is not over"
+    if max(found) - min(found) > OFF_PLAN:
+        return "the learning rate that it reports is not the planned one: it does not obey directives"
     return math.exp(found[-1])
+
+
+def _is_off(config: Config, base: float) -> bool:
+    """Is that not the config's learning rate? Then the step that reported it was still one of the warm-up."""
+    lr = config.get("lr")
+    return isinstance(lr, int | float) and lr > 0 and abs(math.log(base / lr)) > OFF_PLAN

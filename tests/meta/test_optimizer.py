@@ -229,6 +229,25 @@ def test_reports_between_two_steps_are_no_disobedience(theta: Theta) -> None:
     assert any(told(history)) and controller(theta).explain(history)["left_alone"] == {}
 
 
+@dataclass(frozen=True)
+class Late:
+    """The last step before the first report was still one of the warm-up."""
+
+    curves: Curves
+
+    def advance(self, history: History, trial: Trial) -> Progress:
+        progress = self.curves.advance(history, trial)
+        assert isinstance(progress, Progress)
+        return progress if trial.losses else replace(progress, metrics={**progress.metrics, "lr": progress.metrics["lr"] / 2})
+
+
+def test_a_warm_up_that_has_hardly_ended_is_no_disobedience(theta: Theta) -> None:
+    history, _ = ran(config(3e-5), controller(theta), Late(LawCurves(plan)))
+    assert any(told(history)) and controller(theta).explain(history)["left_alone"] == {}
+    assert _at_report(config(3e-5), [1.0], Late(LawCurves(plan))) == "its warm-up is not over"
+    assert not isinstance(_at_report(config(3e-5), [1.0, 1.0], Late(LawCurves(plan))), str)
+
+
 @pytest.mark.parametrize("metrics", [{}, {"lr": math.nan}, {"lr": -1.0}])
 def test_without_learning_rates_the_sweep_goes_on_without_directives(theta: Theta, metrics: dict[str, float]) -> None:
     history, _ = ran(config(3e-5), controller(theta), Mute(LawCurves(plan), metrics), trials=3)
@@ -257,15 +276,13 @@ def test_lost_ground_is_won_back(theta: Theta) -> None:
     assert best is not None and best.directive.changes == {"lr_scale": 0.5, "clip_scale": 0.5, "roll_back": True}
 
 
-def _at_report(chosen: Config, norms: list[float]):  # type: ignore[no-untyped-def]
-    history, _ = ran(chosen, None, trials=1)
+def _at_report(chosen: Config, norms: list[float], curves: Curves | None = None):  # type: ignore[no-untyped-def]
+    history, _ = ran(chosen, None, curves, trials=1)
     trial = history[0]
     for column in (trial.steps, trial.losses, trial.lrs):
         del column[len(norms) :]
     trial.grad_norms = norms
-    now = situation(history, trial, plan)
-    assert not isinstance(now, str)
-    return now
+    return situation(history, trial, plan)
 
 
 def test_a_class_that_does_not_help_is_disabled_and_a_proven_one_is_used(theta: Theta) -> None:
