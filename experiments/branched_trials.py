@@ -75,6 +75,8 @@ class Stage:
 
 MIDDLE = {64_000: 0.4, 128_000: 0.6}
 EVEN, LEVEL = {"lstm": 0.4, "gru": 0.3, "transformer": 0.3}, {"constant": 0.8, "warmup_stable_decay": 0.2}
+LONGISH = {192_000: 0.5, 256_000: 0.5}
+HALF, FALLING = {"lstm": 0.5, "gru": 0.25, "transformer": 0.25}, {**SCHEDULES, "constant": 0.3, "cosine": 0.45}
 SHORTER, LONGER = {16_000: 0.5, 32_000: 0.5}, {512_000: 0.6, 1_024_000: 0.4}
 STAGES = (
     Stage(range(20, 105), 20.0, (1, 2, 2, 3), (4, 7, 10, 14), (3, 2), (), LONG_TOKENS),
@@ -83,6 +85,8 @@ STAGES = (
     Stage(range(3000, 3032), 20.0, (1, 2, 2, 3), (4, 7, 10, 14), (4, 3), (0.5, 0.7, 0.5), SHORTER, SHORTER),
     Stage(range(4000, 4014), 20.0, (1, 2, 2, 3), (4, 7, 10, 14), (4, 3), (0.5, 0.7, 0.5), LONGER, {512_000: 1.0}),
     Stage(range(5000, 5090), 12.0, (3, 4, 5, 6, 7), (8, 9, 10, 11, 12, 13), (2, 2), (), *2 * (MIDDLE,), EVEN, LEVEL, 1 / 12, True),
+    Stage(range(6000, 6036), 40.0, (1, 1, 2, 3), (), (5, 5), (1.5, 2.0, 1.5), *2 * (MIDDLE,), HALF, FALLING, 3.0),
+    Stage(range(7000, 7020), 40.0, (1, 1, 2), (), (4, 4), (1.5, 2.0, 1.5), *2 * (LONGISH,), HALF, FALLING, 8.0),
 )
 
 

@@ -51,6 +51,9 @@ COOL_DOWN = 0.1
 """Share of the horizon in which the effect of an action is awaited."""
 
 CERTAIN, CERTAIN_BY_EXPERIENCE = 0.8, 0.9
+LARGE_GAIN, CERTAIN_OF_LARGE = 0.03, 0.75
+"""A gain of more than this share of the loss is worth more risk."""
+
 LEAST_GAIN, NOISE_SHARE = 0.002, 0.25
 """An action must gain more than this share of the loss, and than this share of a report's deviation."""
 
@@ -241,7 +244,7 @@ class Controller:
         share_M, spread_M = -np.expm1(-told.mean_M), np.exp(-told.mean_M) * told.deviation_M
         found = zip(actions, share_M.tolist(), sure_M.tolist(), spread_M.tolist(), strict=True)
         return [
-            Foretold(action, gain, sure, sure > CERTAIN_BY_EXPERIENCE, spread, max((action.lr_scale or 1.0) / usual, 1.0))
+            Foretold(action, gain, sure, _is_worth(gain, sure), spread, max((action.lr_scale or 1.0) / usual, 1.0))
             for action, gain, sure, spread in found
         ], told.vague
 
@@ -291,6 +294,11 @@ class Controller:
 
 def _told(trial: Trial) -> bool:
     return any(verdict.directive is not None for verdict in trial.directed.values())
+
+
+def _is_worth(gain: float, sure: float) -> bool:
+    """Is experience sure enough of a gain, a share of the loss, to act upon it?"""
+    return sure > CERTAIN_BY_EXPERIENCE or (gain > LARGE_GAIN and sure > CERTAIN_OF_LARGE)
 
 
 def _mildest(able: Sequence[Foretold]) -> list[Foretold]:
