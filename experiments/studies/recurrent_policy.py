@@ -7,9 +7,9 @@ are far too low to far too high, each training once with the policy's parameters
 opposite one, which follow from the number of the training alone. Parameters go to ``build/recurrent.safetensors``
 (``METASEARCH_RECURRENT``) after every step, and training goes on from there; with ``--minutes 0`` what is there is used.
 
-Then on texts that neither has seen LSTMs start 30 and 10 times too low, right and 10 times too high on three schedules: left alone,
-with the controller that ships, which never experiments here, and with the policy. Printed are bits per byte at the end over those
-of the best that was left alone on the same text, in percent.
+Then on texts that neither has seen models (LSTMs, if no other is asked for) start 30 and 10 times too low, right and 10 times too
+high on three schedules: left alone, with the controller that ships, which never experiments here, and with the policy. Printed are
+bits per byte at the end over those of the best that was left alone on the same text, in percent.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import os
 import statistics
 import time
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,6 @@ MOST_GAIN = 0.5
 
 TEXTS = ("corpora:pride_prejudice", "corpora:bible_swahili", "corpora:wikitext2_raw")
 STARTS = {"30 x too low": 1 / 30, "10 x too low": 1 / 10, "right": 1.0, "10 x too high": 10.0}
-RIGHT = 2e-2
 METHODS = ("alone", "meta", "recurrent")
 
 
@@ -120,22 +120,22 @@ def advisers() -> dict[str, Advise | None]:
     return dict(zip(METHODS, (None, controller.advise, policy.advise), strict=True))
 
 
-def compare(out: Path, tokens: int, seeds: int) -> None:
-    done = {(row["text"], row["start"], row["schedule"], row["seed"], row["method"]) for row in rows(out)}
-    asked = ((s, t, start, schedule) for s in range(seeds) for t in TEXTS for start in STARTS for schedule in SCHEDULES)
+def compare(asked: argparse.Namespace) -> None:
+    done = {(row["text"], row["start"], row["schedule"], row["seed"], row["method"]) for row in rows(asked.out)}
     methods = advisers()
-    for seed, text, start, schedule in asked:
-        space = {"model": "lstm", "width": 64, "optimizer": "adamw", "schedule": schedule}
+    for seed, text, start, schedule in product(range(asked.seeds), asked.texts, STARTS, SCHEDULES):
+        space = {"model": asked.model, "width": asked.width, "depth": asked.depth, "optimizer": "adamw", "schedule": schedule}
         complete = dict(language_model_space(space, search_unlisted=False).complete({}))
-        config = Config({**complete, "lr": RIGHT * STARTS[start]})
+        config = Config({**complete, "lr": asked.right * STARTS[start]})
         for method, advise in methods.items():
             if (text, start, schedule, seed, method) not in done:
-                end = Steering(text, space, config, TrialBudget(tokens, REPORTS), seed).finish(advise)
-                keep({"text": text, "start": start, "schedule": schedule, "seed": seed, "method": method, "end": end}, out)
+                end = Steering(text, space, config, TrialBudget(asked.tokens, REPORTS), seed).finish(advise)
+                keep({"text": text, "start": start, "schedule": schedule, "seed": seed, "method": method, "end": end}, asked.out)
 
 
 def table(found: list[Row]) -> Iterator[str]:
-    alone = {text: min(row["end"] for row in found if (row["text"], row["method"]) == (text, "alone")) for text in TEXTS}
+    texts = {row["text"] for row in found}
+    alone = {text: min(row["end"] for row in found if (row["text"], row["method"]) == (text, "alone")) for text in texts}
     yield f"| start | {' | '.join(f'{schedule}: {method}' for schedule in SCHEDULES for method in METHODS)} |"
     yield "|---" * (1 + len(SCHEDULES) * len(METHODS)) + "|"
     for start in STARTS:
@@ -155,11 +155,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("ends.jsonl"))
     parser.add_argument("--tokens", type=int, default=200_000, help="of the trainings that are compared")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--texts", nargs="+", default=TEXTS)
+    parser.add_argument("--model", default="lstm")
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--depth", type=int, default=1)
+    parser.add_argument("--right", type=float, default=2e-2, help="the learning rate that is right")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     if asked.minutes > 0:
         evolve(Path(os.environ.get("METASEARCH_RECURRENT") or WEIGHTS), asked.minutes)
-    compare(asked.out, asked.tokens, asked.seeds)
+    compare(asked)
     print("\n".join(table(rows(asked.out))))
 
 

@@ -23,7 +23,7 @@ LR_LEAPS = (1 / 30, 0.1, 1 / 3, 3.0, 10.0, 30.0)
 """What is considered by the law, and where experience tells."""
 
 FARTHEST_LEAP = 128.0
-LATEST_RESTART, RESTARTED_TO = 0.16, (1 / 100, 1 / 2)
+LATEST_RESTART, RESTARTED_TO, RESTARTS = 0.16, (1 / 100, 1 / 2), (1 / 10, 1 / 3)
 KNOWN_RANGE, UNKNOWN_RANGE = (1 / 32, 64.0), (1 / 4, 2.0)
 """How far the learning rate may be moved from the config's in all, with and without earlier trials of the same optimizer."""
 
@@ -54,7 +54,7 @@ def experienced(now: Situation, usual: float) -> list[Directive]:
         found += [Directive(begin_decay=True, intent=DECAY), *_postponed(now, usual)]
     begun = now.sends_back and now.progress <= LATEST_RESTART and now.control == Control()
     if begun and RESTARTED_TO[0] <= usual <= RESTARTED_TO[1]:
-        found.append(Directive(lr_scale=usual, restart=True, intent=RESTART))
+        found += [Directive(lr_scale=scale, restart=True, intent=RESTART) for scale in (usual, *RESTARTS)]
     return found
 
 

@@ -24,7 +24,7 @@ from metasearch.core.sweep import Budget, Sweep
 from metasearch.core.task import Task
 from metasearch.meta import experience
 from metasearch.meta._experience_learning import anew
-from metasearch.meta._twins import USUAL_LENGTH, Kind, ahead, rows_of, trace
+from metasearch.meta._twins import USUAL_LENGTH, Kind, Row, ahead, rows_of, trace
 from metasearch.meta.experience import Experience, Told
 from metasearch.meta.optimizer import CONTROLLER, Controller, Theta
 from metasearch.search.fifo import Fifo
@@ -139,6 +139,22 @@ def test_longer_trainings_want_lower_learning_rates_where_that_is_what_was_seen(
         return anew(Archive(tuple(replace(task, horizon=1000 * n) for task, (n, _) in zip(tasks, lengths, strict=True)))).per_length
 
     assert per_length(5e-3) < per_length(2e-2) - 0.02
+
+
+def test_what_one_model_gains_by_another_may_lose() -> None:
+    kinds = {model: replace(KIND, model=model) for model in ("lstm", "gru", "mine")}
+    level, falling = np.full(10, 1e-2), np.geomspace(1e-2, 1e-3, 10)
+    before, after = ahead(level), ahead(falling)
+    seen = trace([0.2, 0.3], [3.9, 3.8], [1e-2, 1e-2], 1000, TASK)
+    rows = [Row("t", kinds[name], before, after, kinds[name].tell(seen), gain) for name, gain in (("lstm", -0.2), ("gru", 0.2))]
+    known = Experience(usual={kind.name: math.log(1e-2) for kind in kinds.values()}).with_rows(rows)
+
+    def gain(model: str) -> float:
+        found = known.foretold(kinds[model], before, after[None], seen)
+        assert found is not None
+        return float(found.mean_M[0])
+
+    assert gain("lstm") < -0.1 and gain("gru") > 0.1 and abs(gain("mine")) < 0.1
 
 
 def test_experience_reaches_further_than_it_was_gathered_vaguely_and_then_ends() -> None:
