@@ -123,13 +123,17 @@ class Experience:
         return self.per_width * kind.log_width + self.per_length * kind.log_length
 
     def _best_shift_of(self, kind: Kind) -> float:
-        return self._shift_of(kind) + (float(np.interp(kind.log_length, *self._best_by_length)) if len(self.gain_N) else 0.0)
+        """Of trainings that are longer than all known ones nothing is told but what holds for the longest of these."""
+        if not len(self.gain_N):
+            return self._shift_of(kind)
+        return self.per_width * kind.log_width + float(np.interp(kind.log_length, *self._best_by_length))
 
     @cached_property
     def _best_by_length(self) -> tuple[np.ndarray, np.ndarray]:
         known_N = self.features_NF[:, LENGTH]
         horizons = np.linspace(known_N.min(), known_N.max(), LENGTHS)
-        return horizons - math.log(USUAL_LENGTH), np.array([self.early_best(float(horizon)) for horizon in horizons])
+        lengths, over = horizons - math.log(USUAL_LENGTH), [self.early_best(float(horizon)) for horizon in horizons]
+        return lengths, self.per_length * lengths + np.array(over)
 
     def early_best(self, log_horizon: float) -> float:
         """The log of the best learning rate early in a run of that length with a level schedule, over the usual one."""
