@@ -170,6 +170,8 @@ def test_experience_reaches_further_than_it_was_gathered_vaguely_and_then_ends()
     assert near is not None and far is not None and far.vague
     assert near.certainty(0.0)[0] > far.certainty(0.0)[0] > 0.8
     assert asked(17.0) is None
+    known, beyond = (replace(KIND, log_length=math.log(times * longest / USUAL_LENGTH)) for times in (1.0, 16.0))
+    assert shipped.best_of(beyond) == pytest.approx(shipped.best_of(known)), "nobody knows more"
 
 
 def test_trainings_that_are_measured_otherwise_have_usual_rates_of_their_own() -> None:

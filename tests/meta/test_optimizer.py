@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -198,59 +198,46 @@ def test_trials_that_do_not_obey_are_left_alone_and_named(theta: Theta) -> None:
 
 
 @dataclass(frozen=True)
-class Mute:
-    """Reports a learning rate that is no number, or none at all."""
+class Otherwise:
+    """Curves whose reports are changed before anybody hears of them."""
 
     curves: Curves
-    metrics: dict[str, float]
+    change: Callable[[Trial, Progress], Progress]
 
     def advance(self, history: History, trial: Trial) -> Progress:
         progress = self.curves.advance(history, trial)
         assert isinstance(progress, Progress)
-        return replace(progress, metrics=self.metrics)
+        return self.change(trial, progress)
 
 
-@dataclass(frozen=True)
-class Coarse:
+def coarse(trial: Trial, progress: Progress) -> Progress:
     """Every other report finds that nothing was trained since."""
+    trained = len(trial.losses) % 2 == 0
+    return progress if trained else replace(progress, loss=trial.losses[-1], metrics={**progress.metrics, "lr": trial.lrs[-1]})
 
-    curves: Curves
 
-    def advance(self, history: History, trial: Trial) -> Progress:
-        progress = self.curves.advance(history, trial)
-        assert isinstance(progress, Progress)
-        if len(trial.losses) % 2 == 0:
-            return progress
-        return replace(progress, loss=trial.losses[-1], metrics={**progress.metrics, "lr": trial.lrs[-1]})
+def late(trial: Trial, progress: Progress) -> Progress:
+    """The last step before the first report was still one of the warm-up."""
+    lr = progress.metrics["lr"] / (1 if trial.losses else 2)
+    return replace(progress, metrics={**progress.metrics, "lr": lr})
 
 
 def test_reports_between_two_steps_are_no_disobedience(theta: Theta) -> None:
-    history, _ = ran(config(3e-5), controller(theta), Coarse(LawCurves(plan)))
+    history, _ = ran(config(3e-5), controller(theta), Otherwise(LawCurves(plan), coarse))
     assert any(told(history)) and controller(theta).explain(history)["left_alone"] == {}
-
-
-@dataclass(frozen=True)
-class Late:
-    """The last step before the first report was still one of the warm-up."""
-
-    curves: Curves
-
-    def advance(self, history: History, trial: Trial) -> Progress:
-        progress = self.curves.advance(history, trial)
-        assert isinstance(progress, Progress)
-        return progress if trial.losses else replace(progress, metrics={**progress.metrics, "lr": progress.metrics["lr"] / 2})
 
 
 def test_a_warm_up_that_has_hardly_ended_is_no_disobedience(theta: Theta) -> None:
-    history, _ = ran(config(3e-5), controller(theta), Late(LawCurves(plan)))
+    history, _ = ran(config(3e-5), controller(theta), Otherwise(LawCurves(plan), late))
     assert any(told(history)) and controller(theta).explain(history)["left_alone"] == {}
-    assert _at_report(config(3e-5), [1.0], Late(LawCurves(plan))) == "its warm-up is not over"
-    assert not isinstance(_at_report(config(3e-5), [1.0, 1.0], Late(LawCurves(plan))), str)
+    assert _at_report(config(3e-5), [1.0], Otherwise(LawCurves(plan), late)) == "its warm-up is not over"
+    assert not isinstance(_at_report(config(3e-5), [1.0, 1.0], Otherwise(LawCurves(plan), late)), str)
 
 
 @pytest.mark.parametrize("metrics", [{}, {"lr": math.nan}, {"lr": -1.0}])
 def test_without_learning_rates_the_sweep_goes_on_without_directives(theta: Theta, metrics: dict[str, float]) -> None:
-    history, _ = ran(config(3e-5), controller(theta), Mute(LawCurves(plan), metrics), trials=3)
+    unheard = Otherwise(LawCurves(plan), lambda trial, progress: replace(progress, metrics=metrics))
+    history, _ = ran(config(3e-5), controller(theta), unheard, trials=3)
     assert not any(told(history)) and len(history) == 3
     assert controller(theta).explain(history)["left_alone"] == {"it reports no learning rate": 3}
 
