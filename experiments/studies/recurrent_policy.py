@@ -112,17 +112,17 @@ def evolve(path: Path, minutes: float) -> None:
         evolution.save()
 
 
-def advisers() -> dict[str, Advise | None]:
-    """The methods. The controller's trials are of a number with which it does not experiment."""
-    controller = Controller(CONTROLLER.init(derive(0, "study")), planned)
+def adviser(method: str) -> Advise | None:
+    """The controller's trials are of a number with which it does not experiment."""
+    if method == "recurrent":
+        return Policy(trained(), planned).advise
     assert derive(0, "arm", NUMBER).random() >= RANDOM + CONTROLS, "the controller would experiment with this trial"
-    policy = Policy(trained(), planned)
-    return dict(zip(METHODS, (None, controller.advise, policy.advise), strict=True))
+    return Controller(CONTROLLER.init(derive(0, "study")), planned).advise if method == "meta" else None
 
 
 def compare(asked: argparse.Namespace) -> None:
     done = {(row["text"], row["start"], row["schedule"], row["seed"], row["method"]) for row in rows(asked.out)}
-    methods = advisers()
+    methods = {method: adviser(method) for method in asked.methods}
     for seed, text, start, schedule in product(range(asked.seeds), asked.texts, STARTS, SCHEDULES):
         space = {"model": asked.model, "width": asked.width, "depth": asked.depth, "optimizer": "adamw", "schedule": schedule}
         complete = dict(language_model_space(space, search_unlisted=False).complete({}))
@@ -136,16 +136,15 @@ def compare(asked: argparse.Namespace) -> None:
 def table(found: list[Row]) -> Iterator[str]:
     texts = {row["text"] for row in found}
     alone = {text: min(row["end"] for row in found if (row["text"], row["method"]) == (text, "alone")) for text in texts}
-    yield f"| start | {' | '.join(f'{schedule}: {method}' for schedule in SCHEDULES for method in METHODS)} |"
-    yield "|---" * (1 + len(SCHEDULES) * len(METHODS)) + "|"
+    columns = [(schedule, method) for schedule in SCHEDULES for method in METHODS if method in {row["method"] for row in found}]
+    yield f"| start | {' | '.join(f'{schedule}: {method}' for schedule, method in columns)} |"
+    yield "|---" * (1 + len(columns)) + "|"
     for start in STARTS:
         cells = []
-        for schedule in SCHEDULES:
-            for method in METHODS:
-                at = (start, schedule, method)
-                ends = [r for r in found if (r["start"], r["schedule"], r["method"]) == at]
-                worse = [100.0 * (min(r["end"], KNOWING_NOTHING) / alone[r["text"]] - 1.0) for r in ends]
-                cells.append(f"{statistics.mean(worse):+.1f}")
+        for schedule, method in columns:
+            ends = [r for r in found if (r["start"], r["schedule"], r["method"]) == (start, schedule, method)]
+            worse = [100.0 * (min(r["end"], KNOWING_NOTHING) / alone[r["text"]] - 1.0) for r in ends]
+            cells.append(f"{statistics.mean(worse):+.1f}")
         yield f"| {start} | {' | '.join(cells)} |"
 
 
@@ -156,6 +155,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=200_000, help="of the trainings that are compared")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--texts", nargs="+", default=TEXTS)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, help="to compare; alone is the standard")
     parser.add_argument("--model", default="lstm")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--depth", type=int, default=1)
