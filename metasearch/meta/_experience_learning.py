@@ -20,7 +20,7 @@ from scipy.optimize import minimize
 
 from metasearch.core.archive import Archive
 from metasearch.meta._twins import AHEAD, FEATURES, Kind, Row, rows_of
-from metasearch.meta.experience import LENGTH, PER_LENGTH, PER_WIDTH, Array, Experience, Scales, covariance, relative
+from metasearch.meta.experience import LENGTH, Array, Experience, Scales, covariance, relative
 
 TERM_SPREAD, WIDTH_SPREAD, LENGTH_SPREAD, SCALE_SPREAD = 1.0, 0.3, 0.1, 1.0
 COMMON_SPREAD = 1.5
@@ -48,10 +48,11 @@ def anew(archive: Archive) -> Experience:
 def _first_usual(archive: Archive, optimizers: Sequence[str], models: Sequence[str]) -> dict[str, float]:
     """The geometric mean of all learning rates of an optimizer: the middle of what was tried."""
     tried: dict[str, list[float]] = {name: [] for name in optimizers}
+    shift_of = Experience().shift_of
     for task, trial in ((past, trial) for past in archive for trial in past.trials if not trial.directed):
         kind = Kind.of(trial.config, task.horizon, task)
         if kind.optimizer in tried:
-            tried[kind.optimizer].append(math.log(max(trial.lrs)) - PER_WIDTH * kind.log_width - PER_LENGTH * kind.log_length)
+            tried[kind.optimizer].append(math.log(max(trial.lrs)) - shift_of(kind))
     return {f"{optimizer}/{model}": float(np.mean(tried[optimizer])) for optimizer, model in product(optimizers, models)}
 
 

@@ -111,7 +111,7 @@ class Experience:
 
     def usual_of(self, kind: Kind) -> float:
         """The log of the learning rate relative to which those of this kind are counted."""
-        return self.usual[kind.name] + self._shift_of(kind)
+        return self.usual[kind.name] + self.shift_of(kind)
 
     def best_of(self, kind: Kind) -> float:
         """The log of the learning rate that is best early in a training of this kind with a level schedule. It is near the usual
@@ -119,13 +119,13 @@ class Experience:
         """
         return self.usual[kind.name] + self._best_shift_of(kind)
 
-    def _shift_of(self, kind: Kind) -> float:
+    def shift_of(self, kind: Kind) -> float:
         return self.per_width * kind.log_width + self.per_length * kind.log_length
 
     def _best_shift_of(self, kind: Kind) -> float:
         """Of trainings that are longer than all known ones nothing is told but what holds for the longest of these."""
         if not len(self.gain_N):
-            return self._shift_of(kind)
+            return self.shift_of(kind)
         return self.per_width * kind.log_width + float(np.interp(kind.log_length, *self._best_by_length))
 
     @cached_property
