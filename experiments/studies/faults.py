@@ -1,11 +1,12 @@
 """A real sweep over three Ray nodes while everything breaks that may break on a cluster: what is lost, what is doubled?
 
-    python experiments/studies/faults.py [--trials 40] [--seed 1] [--storage folder,s3]
+    python experiments/studies/faults.py [--trials 40] [--seed 1] [--storage folder,s3] [--apart]
 
 Trains small LSTMs and GRUs, first undisturbed, then with the store in a shared folder, then in S3 (moto, served by this process).
 At random moments a worker node is killed, another one joins, the driver is killed and started again, and S3 answers every request
 with an error for ten seconds. Random search without early stopping: whatever happens, the same configs must end with the same
-losses, to the last bit. Prints one JSON object and ends with exit code 1 if anything is lost, doubled, or differs.
+losses, to the last bit. Nodes share this machine's loopback; with ``--apart`` each is a host of its own on a network, as far as the
+kernel can pretend that (``hosts.py``). Prints one JSON object and ends with exit code 1 if anything is lost, doubled, or differs.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any, Protocol
 
 import yaml
+from hosts import BRIDGE, PORT, Host, able, hosts, key
 from moto.server import ThreadedMotoServer
 from ray.cluster_utils import Cluster
 from slots import slots_busy
@@ -54,16 +56,79 @@ REPEATS = {"kill a node": 2, "kill the driver": 3, "S3 answers with errors": 2}
 """How often each fault strikes. A node joins a while after each that was killed."""
 
 
+class Machines(Protocol):
+    """The head of a Ray cluster, which runs no trials, and machines that come and go."""
+
+    address: str
+
+    def drive(self, command: list[str], folder: pathlib.Path, output: IO[bytes]) -> subprocess.Popen[bytes]:
+        """A process beside the head."""
+        ...
+
+    def add(self) -> None: ...
+
+    def kill_one(self, chance: random.Random) -> None: ...
+
+
+class Together:
+    """All nodes on this machine's loopback."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster, self.address = cluster, cluster.address
+        self.workers: list[Any] = []
+
+    def drive(self, command: list[str], folder: pathlib.Path, output: IO[bytes]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
+
+    def add(self) -> None:
+        self.workers.append(self.cluster.add_node(num_cpus=1))
+
+    def kill_one(self, chance: random.Random) -> None:
+        self.cluster.remove_node(self.workers.pop(chance.randrange(len(self.workers))), allow_graceful=False)
+
+
+class Apart:
+    """Each node is a host of its own; one that was killed stays dead, and another takes its place."""
+
+    def __init__(self, head: Host, others: list[Host]) -> None:
+        self.head, self.spare = head, others
+        self.address, self.workers = f"{head.address}:{PORT}", list[Host]()
+        head.start_node(cpus=0)
+
+    def drive(self, command: list[str], folder: pathlib.Path, output: IO[bytes]) -> subprocess.Popen[bytes]:
+        return self.head.start(command, cwd=folder, stdout=output, stderr=output)
+
+    def add(self) -> None:
+        self.workers.append(self.spare.pop(0))
+        self.workers[-1].start_node(head=self.head)
+
+    def kill_one(self, chance: random.Random) -> None:
+        self.workers.pop(chance.randrange(len(self.workers))).kill()
+
+
+@contextmanager
+def machines(folder: pathlib.Path, apart: bool) -> Iterator[Machines]:
+    if apart:
+        with hosts(1 + WORKERS + REPEATS["kill a node"], folder) as (head, *others):
+            yield Apart(head, others)
+        return
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, "temp_dir": str(folder / "ray")}
+    )
+    try:
+        yield Together(cluster)
+    finally:
+        cluster.shutdown()
+
+
 @dataclass
 class Place:
-    """One run: a folder for its files, a store, a cluster, and the driver, which is started again whenever it was killed."""
+    """One run: a folder for its files, a store, machines, and the driver, which is started again whenever it was killed."""
 
     folder: pathlib.Path
     store_url: str
-    cluster: Cluster
-    sweep: str = "faults"
+    machines: Machines
     driver: subprocess.Popen[bytes] | None = None
-    workers: list[Any] = field(default_factory=list)
     struck: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -72,22 +137,15 @@ class Place:
 
     def start_driver(self) -> None:
         command = [sys.executable, "-m", "metasearch.cli.main", "launch", str(self.folder / "faults.yaml"), "--or-resume", "-q"]
+        options = ["--store", self.store_url, "--address", self.machines.address]
         with (self.folder / "driver.log").open("ab") as output:
-            options = ["--store", self.store_url, "--address", self.cluster.address]
-            self.driver = subprocess.Popen([*command, *options], cwd=self.folder, stdout=output, stderr=output)
+            self.driver = self.machines.drive([*command, *options], self.folder, output)
 
     def kill_driver(self) -> None:
         assert self.driver is not None
         self.driver.kill()
         self.driver.wait()
         self.start_driver()
-
-    def add_node(self) -> None:
-        self.workers.append(self.cluster.add_node(num_cpus=1))
-
-    def kill_node(self, chance: random.Random) -> None:
-        node = self.workers.pop(chance.randrange(len(self.workers)))
-        self.cluster.remove_node(node, allow_graceful=False)
 
 
 class Errors:
@@ -96,7 +154,7 @@ class Errors:
     def __init__(self, behind: tuple[str, int]) -> None:
         self._behind, self._broken = behind, False
         self._open: set[socket.socket] = set()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("0.0.0.0", 0))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -138,7 +196,7 @@ def _pass_on(source: socket.socket, target: socket.socket) -> None:
 
 
 @contextmanager
-def place(folder: pathlib.Path, store_url: str, trials: int, seed: int) -> Iterator[Place]:
+def place(folder: pathlib.Path, store_url: str, asked: argparse.Namespace) -> Iterator[Place]:
     folder.mkdir()
     (folder / "text.txt").write_text(inspect.getsource(pathlib) + inspect.getsource(inspect) + inspect.getsource(argparse))
     sweep = {
@@ -146,24 +204,22 @@ def place(folder: pathlib.Path, store_url: str, trials: int, seed: int) -> Itera
         "task": {"corpus": str(folder.parent / "text.txt")},
         "space": {"model": ["lstm", "gru"], "optimizer": ["adamw", "sgd"], "depth": 1, "context": 32, "batch_size": 8},
         "search": {"searcher": "random", "scheduler": "fifo"},
-        "budget": {"trials": trials},
+        "budget": {"trials": asked.trials},
         "trial": {"tokens": TOKENS, "reports": REPORTS, "max_failures": 8},
-        "seed": seed,
+        "seed": asked.seed,
     }
     shutil.copy(folder / "text.txt", folder.parent / "text.txt")
     (folder / "faults.yaml").write_text(yaml.safe_dump(sweep))
-    head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": str(folder / "ray")}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    made = Place(folder, store_url, cluster)
-    try:
+    with machines(folder, asked.apart) as found:
+        made = Place(folder, store_url, found)
         for _ in range(WORKERS):
-            made.add_node()
-        yield made
-    finally:
-        if made.driver is not None and made.driver.poll() is None:
-            made.driver.kill()
-            made.driver.wait()
-        cluster.shutdown()
+            found.add()
+        try:
+            yield made
+        finally:
+            if made.driver is not None and made.driver.poll() is None:
+                made.driver.kill()
+                made.driver.wait()
 
 
 def run(made: Place, faults: list[tuple[int, str, Callable[[], None]]]) -> float:
@@ -198,7 +254,7 @@ def _reports_so_far(store: Store) -> int:
 def planned(made: Place, trials: int, chance: random.Random, errors: Errors | None) -> list[tuple[int, str, Callable[[], None]]]:
     reports = trials * REPORTS
     strikes: dict[str, Callable[[], None]] = {
-        "kill a node": lambda: made.kill_node(chance),
+        "kill a node": lambda: made.machines.kill_one(chance),
         "kill the driver": made.kill_driver,
         **({} if errors is None else {"S3 answers with errors": errors.strike}),
     }
@@ -208,7 +264,7 @@ def planned(made: Place, trials: int, chance: random.Random, errors: Errors | No
             at = chance.randint(reports // 20, reports * 8 // 10)
             faults.append((at, name, strike))
             if name == "kill a node":
-                faults.append((at + chance.randint(4, reports // 8), "a node joins", made.add_node))
+                faults.append((at + chance.randint(4, max(4, reports // 8)), "a node joins", made.machines.add))
     return faults
 
 
@@ -257,7 +313,12 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--storage", default="folder,s3")
+    parser.add_argument("--apart", action="store_true", help="every node in a network namespace of its own; needs root")
     asked = parser.parse_args()
+    if asked.apart and not able():
+        parser.error("--apart makes network namespaces: it needs root, and `ip` of iproute2.")
+    if asked.apart:
+        key()
     root = pathlib.Path(tempfile.mkdtemp(prefix="ms-f-"))
     os.environ |= {"METASEARCH_CACHE": str(root / "cache"), "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
     os.environ |= {"AWS_EC2_METADATA_DISABLED": "true", "OMP_NUM_THREADS": "1"}
@@ -282,8 +343,9 @@ def _studied(root: pathlib.Path, asked: argparse.Namespace, endpoint: tuple[str,
         if storage == "s3":
             errors = Errors(endpoint)
             urllib.request.urlopen(urllib.request.Request(f"http://{endpoint[0]}:{endpoint[1]}/bucket", method="PUT")).close()
-            url = f"s3://bucket/team?endpoint_override=127.0.0.1:{errors.port}&scheme=http"
-        with place(root / str(number), url, asked.trials, asked.seed) as made:
+            near = BRIDGE if asked.apart else "127.0.0.1"
+            url = f"s3://bucket/team?endpoint_override={near}:{errors.port}&scheme=http"
+        with place(root / str(number), url, asked) as made:
             chance = random.Random(asked.seed + number)
             faults = [] if storage == "undisturbed" else planned(made, asked.trials, chance, errors)
             seconds = run(made, faults)

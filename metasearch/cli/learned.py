@@ -11,6 +11,7 @@ from typing import Any
 from metasearch import catalog
 from metasearch.core.errors import UserError, did_you_mean
 from metasearch.core.history import History
+from metasearch.meta.saving import MOST, saving
 from metasearch.store.archive import Store
 from metasearch.store.thetas import Card
 from metasearch.sweep.evaluation import BASELINE, LEARNED, Evaluation
@@ -75,7 +76,8 @@ def reuse_of(store: Store, history: History) -> dict[str, Any] | None:
         selector: Any = algorithms(history.sweep.search, store, history.adopted).searcher
     except UserError as error:
         return {**found, "trouble": error.message}
-    return {**found, **selector.explain(history)}
+    saved = saving(selector, history)
+    return {**found, **selector.explain(history), "saved": None if saved is None else asdict(saved)}
 
 
 def reusable(chosen: Algorithms, history: History) -> dict[str, Any] | None:
@@ -101,14 +103,25 @@ def reuse_lines(reuse: Mapping[str, Any]) -> list[str]:
     if "trouble" in reuse:
         return [f"reused   nothing can be said: {reuse['trouble']}", *origins]
     if not reuse["past_trials"]:
-        return [f"reused   nothing: there were no earlier sweeps (theta {reuse['theta'][:SHORT]})", *origins]
+        nothing = f"reused   nothing: there were no earlier sweeps (theta {reuse['theta'][:SHORT]})"
+        return [nothing, *_saved_lines(reuse["saved"]), *origins]
     won = reuse["won_against_guard"]
     compared = "not compared with random trials yet" if won is None else f"wins {won:.0%} of comparisons with random trials"
     return [
         f"reused   {extent_of_reuse(reuse)} (theta {reuse['theta'][:SHORT]})",
         f"history  has a say of {reuse['say_of_history']:.2f}; {compared}",
+        *_saved_lines(reuse["saved"]),
         *origins,
     ]
+
+
+def _saved_lines(saved: Mapping[str, float] | None) -> list[str]:
+    """Two digits of an estimate are more than is known."""
+    if saved is None:
+        return []
+    at_random = saved["at_random"]
+    needed = f"more than {MOST:.0f}" if at_random >= MOST else f"about {float(f'{at_random:.2g}'):g}"
+    return [f"saved    {saved['spent']:.1f} full trainings were spent; random search is expected to need {needed} to come as far"]
 
 
 def _by_origin(history: History) -> dict[str, dict[str, Any]]:

@@ -157,6 +157,7 @@ def test_status_tells_what_was_reused_and_what_came_of_it(store: Store, file: Ca
     assert reuse is not None and json.dumps(reuse)
     lines = "\n".join(reuse_lines(reuse))
     assert "16 trials of 2 tasks from 2 sweeps: " in lines and "has a say of" in lines
+    assert f"{reuse['saved']['spent']:.1f} full trainings were spent; random search" in lines
     best = {origin: row["best_loss"] for origin, row in reuse["by_origin"].items()}
     assert min(best.values()) == history.best_loss
     assert set(best) == {fact.origin for fact in store.facts("new") if isinstance(fact, Proposed)}

@@ -52,24 +52,41 @@ def cluster(address: str | None = None, cpus: int | None = None) -> Iterator[Non
 def _connect(address: str, **options: Any) -> None:
     if address.startswith("ray://") and find_spec("grpc") is None:
         raise UserError(f"Ray's client, which reaches {address}, is not installed: pip install 'metasearch[cluster]'.")
+    listens = False
     try:
-        _knock(address)
+        listens = _knock(address)
         ray.init(address=address, **options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.AuthenticationError) as error:
+        if listens:
+            raise UserError(f'What listens at "{address}" does not let this process in ({one_line(error)}). {_key()}') from error
         raise UserError(
             f'No Ray cluster answers at address "{address}" ({one_line(error)}). '
             "Start one with `ray start --head`, give its address, or leave --address out to run on this machine."
         ) from error
 
 
-def _knock(address: str) -> None:
-    """Ray would try for minutes. Raises ConnectionError or ValueError if nothing listens at a host and port."""
+def _key() -> str:
+    """Ray asks for a token by default where one was ever made, but shows its own only to a cluster that it found by itself."""
+    if os.environ.get("RAY_AUTH_MODE", "").lower() == "token":
+        return "Is it a Ray cluster of this version, and the token of this machine (`ray get-auth-token`) the cluster's?"
+    return (
+        "If it is a Ray cluster, it may ask for a token: set RAY_AUTH_MODE=token, with the cluster's token in ~/.ray/auth_token "
+        "or RAY_AUTH_TOKEN (`ray get-auth-token` prints it on a machine of the cluster)."
+    )
+
+
+def _knock(address: str) -> bool:
+    """Whether something listens; False if the address does not say where. Ray would try for minutes.
+
+    Raises ConnectionError or ValueError if nothing listens at a host and port.
+    """
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon:
         try:
             socket.create_connection((host.strip("[]"), int(port)), timeout=10.0).close()
         except OSError as error:
             raise ConnectionError(error.strerror or str(error)) from error
+    return bool(colon)
 
 
 def describe_cluster() -> dict[str, Any]:
