@@ -17,6 +17,7 @@ from pathlib import Path
 import yaml
 
 from metasearch.core.errors import UserError
+from metasearch.core.sweep import LOCAL
 from metasearch.store.archive import Store
 from metasearch.store.files import StoreUnavailable
 from metasearch.sweep.file import AnySweep
@@ -54,13 +55,13 @@ def detach(file: AnySweep, store_url: str, address: str | None, options: Sequenc
         raise already_there(store, file.name)
     store.put_driver_output(file.name, "")
     launch = Launch(file.name, yaml.safe_dump(file.model_dump(mode="json")), store.url, tuple(options))
-    host = _start_here(launch) if address is None else _start_on_head(launch, address)
+    host = _start_here(launch) if address in (None, LOCAL) else _start_on_head(launch, address)
     _await_begin(store, file.name)
     return host
 
 
 def _start_here(launch: Launch) -> str:
-    arguments = ["-m", __name__, json.dumps(asdict(launch))]
+    arguments = ["-m", __name__, json.dumps(asdict(launch) | {"options": [*launch.options, "--address", LOCAL]})]
     nowhere = subprocess.DEVNULL
     subprocess.Popen([sys.executable, *arguments], start_new_session=True, stdin=nowhere, stdout=nowhere, stderr=nowhere)
     return "this machine"

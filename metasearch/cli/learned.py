@@ -11,7 +11,6 @@ from typing import Any
 from metasearch import catalog
 from metasearch.core.errors import UserError, did_you_mean
 from metasearch.core.history import History
-from metasearch.meta.saving import MOST, saving
 from metasearch.store.archive import Store
 from metasearch.store.thetas import Card
 from metasearch.sweep.evaluation import BASELINE, LEARNED, Evaluation
@@ -76,6 +75,8 @@ def reuse_of(store: Store, history: History) -> dict[str, Any] | None:
         selector: Any = algorithms(history.sweep.search, store, history.adopted).searcher
     except UserError as error:
         return {**found, "trouble": error.message}
+    from metasearch.meta.saving import saving
+
     saved = saving(selector, history)
     return {**found, **selector.explain(history), "saved": None if saved is None else asdict(saved)}
 
@@ -115,12 +116,12 @@ def reuse_lines(reuse: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _saved_lines(saved: Mapping[str, float] | None) -> list[str]:
+def _saved_lines(saved: Mapping[str, Any] | None) -> list[str]:
     """Two digits of an estimate are more than is known."""
     if saved is None:
         return []
-    at_random = saved["at_random"]
-    needed = f"more than {MOST:.0f}" if at_random >= MOST else f"about {float(f'{at_random:.2g}'):g}"
+    random = saved["at_random"]
+    needed = f"about {float(f'{random:.2g}'):g}" if random is not None else "far more than it pays to guess"
     return [f"saved    {saved['spent']:.1f} full trainings were spent; random search is expected to need {needed} to come as far"]
 
 

@@ -24,7 +24,9 @@ def sweep_names(context: typer.Context, incomplete: str) -> list[str]:
     return [name for name in sweeps if name.startswith(incomplete)]
 
 
-AddressOption = Annotated[str | None, typer.Option(help="Ray cluster: auto, host:port or ray://…; a local one if left out.")]
+AddressOption = Annotated[
+    str | None, typer.Option(help="Ray cluster: auto, host:port, ray://… or local, which is the default.", envvar="RAY_ADDRESS")
+]
 CpusOption = Annotated[int | None, typer.Option(help="CPUs of the local cluster; all of this machine if left out.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 TrialArgument = Annotated[str, typer.Argument(help="SWEEP/NUMBER, a NUMBER of the latest sweep, or SWEEP for its best trial.")]

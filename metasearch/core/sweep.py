@@ -24,6 +24,10 @@ class Budget:
     gpu_hours: float | None = None
 
 
+LOCAL = "local"
+"""The address of a cluster on this machine, which is there for the time of one sweep."""
+
+
 @dataclass(frozen=True)
 class Resources:
     """What one trial gets. ``cpu`` and ``gpu`` may be fractions; ``memory`` is in bytes, None leaves it unmanaged.

@@ -17,7 +17,7 @@ DRAWN = 256
 """Random configs of which is asked how likely they end as low."""
 
 MOST = 1000.0
-"""More trainings than so few draws can tell."""
+"""Of more trainings so few draws can tell nothing."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Saving:
     """In full trainings: what was spent, and what random search, which trains every config to the end, would be expected to spend.
 
     The latter is an estimate: one over the probability, by what the surrogate believes, that a random config ends as low as the
-    best of the sweep. At most ``MOST``.
+    best of the sweep. None if that is more than ``MOST``.
     """
 
     spent: float
-    at_random: float
+    at_random: float | None
 
 
 def saving(selector: Selector, history: History) -> Saving | None:
@@ -47,4 +47,4 @@ def saving(selector: Selector, history: History) -> Saving | None:
     mean, deviation = belief.mean[-len(drawn) :], belief.deviation[-len(drawn) :]
     chance = float(ndtr((mean - best) / np.sqrt(deviation**2 + noise)).mean())
     full = history.sweep.horizon * selector.theta.full_share
-    return Saving(history.steps_spent / full, 1.0 / max(chance, 1.0 / MOST))
+    return Saving(history.steps_spent / full, 1.0 / chance if chance * MOST > 1.0 else None)

@@ -18,7 +18,6 @@ from metasearch.core.space import Space
 from metasearch.meta import costs as pacing
 from metasearch.meta import curves
 from metasearch.meta.features import Code, Layout, layout_of
-from metasearch.meta.learning import Fitted, fit
 from metasearch.meta.practice import doubts
 from metasearch.meta.surrogate import Kernel, Rows
 
@@ -202,6 +201,8 @@ def _fitted(
     first: Sequence[_Units],
     rng: np.random.Generator,
 ) -> Theta:
+    from metasearch.meta.learning import fit  # and with it torch, which only learning needs
+
     rows = draft.rows(draft.layout)
     assert rows is not None
     start = replace(
@@ -213,7 +214,7 @@ def _fitted(
         own_response=0.02,
         near=0.1 if any(draft.descriptors) else 0.0,
     )
-    fitted: Fitted = fit(start, draft.layout, rows, rng)
+    fitted = fit(start, draft.layout, rows, rng)
     units = [
         (a - shift * b, b * math.exp(log_scale))
         for (a, b), shift, log_scale in zip(first, fitted.shift_T.tolist(), fitted.log_scale_T.tolist(), strict=True)

@@ -136,7 +136,7 @@ class SchedulerContract:
         raise NotImplementedError
 
     @pytest.mark.parametrize("workers", [1, 3, 40])
-    @pytest.mark.parametrize("horizon, reports", [(100, 10), (97, 7), (1000, 100), (1, 1), (5, 1)])
+    @pytest.mark.parametrize("horizon, reports", [(100, 10), (97, 7), (1000, 40), (1, 1), (5, 1)])
     def test_no_sweep_stalls(self, scheduler: Scheduler, workers: int, horizon: int, reports: int) -> None:
         sweep = make_sweep(trials=30, horizon=horizon, reports=reports)
         history = History.fold(run_sweep(sweep, Random(), scheduler, BowlCurves(), workers))

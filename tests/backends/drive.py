@@ -1,7 +1,10 @@
-"""A driver in a process of its own, to be killed: drive.py STORE ADDRESS."""
+"""A driver in a process of its own, to be killed."""
 
-import sys
+import multiprocessing
+import os
+import tempfile
 import time
+from pathlib import Path
 
 from metasearch import catalog
 from metasearch.backends import tune
@@ -32,7 +35,12 @@ class Silent:
         return None
 
 
-def main(store_url: str, address: str) -> None:
+def main(store_url: str, address: str, output: str) -> None:
+    """``output``: a file for what this process prints. Temporary files go to the store's folder."""
+    os.environ["TMPDIR"], tempfile.tempdir = store_url, None
+    with open(output, "ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
     store = Store(store_url)
     with store.open_log(SWEEP.name) as log, tune.cluster(address):
         searcher, scheduler = catalog.build_searcher(SEARCHER), catalog.build_scheduler(SCHEDULER)
@@ -40,8 +48,42 @@ def main(store_url: str, address: str) -> None:
         engine = Engine.open(SWEEP, searcher, scheduler, patient, time.time())
         if engine.history.facts > 1:
             engine.resume(time.time())
-        print(tune.run(engine, store.url, CurveRunner, Silent()))
+        print(tune.run(engine, store.url, CurveRunner, Silent()), flush=True)
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+class Driver:
+    """Forked from a process that has imported everything, which takes longer than all the rest."""
+
+    def __init__(self, store: Store, address: str, output: Path) -> None:
+        forks = multiprocessing.get_context("forkserver")
+        forks.set_forkserver_preload([__name__])
+        self._output = output
+        self._process = forks.Process(target=main, args=(store.url, address, str(output)))
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid or 0
+
+    @property
+    def status(self) -> int | None:
+        """The exit code; negative for a signal, None while it runs."""
+        return self._process.exitcode
+
+    @property
+    def printed(self) -> str:
+        return self._output.read_text() if self._output.exists() else ""
+
+    def send(self, signal: int) -> None:
+        os.kill(self.pid, signal)
+
+    def ended(self, seconds: float) -> str:
+        """What it printed until its end. Raises TimeoutError if it does not come."""
+        self._process.join(seconds)
+        if self.status is None:
+            raise TimeoutError(f"the driver still runs after {seconds} s")
+        return self.printed
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join()

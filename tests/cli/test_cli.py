@@ -40,9 +40,10 @@ SWEEP: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Place:
-    """A folder with a sweep file, a text and a store."""
+    """A folder with a sweep file, a text and a store. ``address``: of the Ray cluster of its sweeps."""
 
     folder: Path
+    address: str = "local"
 
     def run(self, *arguments: str, status: int = 0) -> str:
         """Standard output of ``metasearch``; asserts its exit code, and that no traceback was shown."""
@@ -54,7 +55,8 @@ class Place:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "metasearch.cli.main", *arguments]
-        environment = {**os.environ, "METASEARCH_CACHE": str(self.folder / "cache"), "METASEARCH_STORE": str(self.folder / "store")}
+        own = {"METASEARCH_CACHE": str(self.folder / "cache"), "METASEARCH_STORE": str(self.folder / "store")}
+        environment = {**os.environ, **own, "RAY_ADDRESS": self.address}
         return subprocess.Popen(
             command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -67,23 +69,29 @@ class Place:
         return f"{stem}.yaml"
 
 
-def make_place(folder: Path) -> Place:
+def make_place(folder: Path, address: str = "local") -> Place:
     (folder / "text.txt").write_text(inspect.getsource(pathlib) + inspect.getsource(inspect))
-    return Place(folder)
+    return Place(folder, address)
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """With one finished sweep, ``small``."""
+def place(tmp_path_factory: pytest.TempPathFactory, running_cluster: str) -> Place:
+    """With one finished sweep, ``small``; later ones run on a cluster that is there."""
     place = make_place(tmp_path_factory.mktemp("cli"))
     output = place.run("launch", place.write("small"), "--cpus", "2")
     assert "winner: trial" in output
-    return place
+    return Place(place.folder, running_cluster)
 
 
 @pytest.fixture()
 def empty(tmp_path: Path) -> Place:
     return make_place(tmp_path)
+
+
+@pytest.fixture()
+def quick(tmp_path: Path, running_cluster: str) -> Place:
+    """An empty place whose sweeps need not start a cluster."""
+    return make_place(tmp_path, running_cluster)
 
 
 def test_the_winner_of_a_launch_is_what_show_and_best_say(place: Place) -> None:
@@ -147,25 +155,25 @@ def test_resuming_with_another_question_lists_all_differences(place: Place) -> N
     assert "trial.tokens: launched with 8000, now 9000" in message
 
 
-def test_a_sweep_can_be_given_more_trials(empty: Place) -> None:
-    empty.run("launch", empty.write("more", budget={"trials": 2}), "--cpus", "2", "-q")
-    assert empty.json("resume", "more", "--trials", "+1", "--cpus", "2", "-q")["trials"] == 3
-    curves = empty.json("query", "select trial, count(*) as points, count(distinct step) as steps from curves group by 1")
+def test_a_sweep_can_be_given_more_trials(quick: Place) -> None:
+    quick.run("launch", quick.write("more", budget={"trials": 2}), "-q")
+    assert quick.json("resume", "more", "--trials", "+1", "-q")["trials"] == 3
+    curves = quick.json("query", "select trial, count(*) as points, count(distinct step) as steps from curves group by 1")
     assert all(row["points"] == row["steps"] for row in curves)
 
 
-def test_stop_ends_a_running_sweep_from_another_terminal(empty: Place) -> None:
-    sweep = empty.write("long", budget={"trials": 500}, trial={"tokens": "1M", "reports": 400}, search={"scheduler": "fifo"})
-    driver = empty.start("launch", sweep, "--cpus", "2")
+def test_stop_ends_a_running_sweep_from_another_terminal(quick: Place) -> None:
+    sweep = quick.write("long", budget={"trials": 500}, trial={"tokens": "1M", "reports": 400}, search={"scheduler": "fifo"})
+    driver = quick.start("launch", sweep)
     assert driver.stderr is not None
     while "best: val_bpb" not in driver.stderr.readline():
         assert driver.poll() is None
-    assert empty.json("status", "long")["running"] is True
-    assert "Asked long to stop" in empty.run("stop", "long")
+    assert quick.json("status", "long")["running"] is True
+    assert "Asked long to stop" in quick.run("stop", "long")
     output, _ = driver.communicate(timeout=60)
     assert "stopped on request" in output
     assert driver.returncode == 0
-    assert "is not running" in empty.run("stop", "long")
+    assert "is not running" in quick.run("stop", "long")
 
 
 def test_ctrl_c_ends_a_sweep_in_order_and_resume_finishes_it(empty: Place) -> None:
@@ -200,13 +208,13 @@ def build(config, vocab_size):
 """
 
 
-def test_a_killed_worker_costs_no_trial_and_leaves_the_json_clean(empty: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    plugin = empty.folder / "plugins" / "models" / "fragile.py"
+def test_a_killed_worker_costs_no_trial_and_leaves_the_json_clean(quick: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin = quick.folder / "plugins" / "models" / "fragile.py"
     plugin.parent.mkdir(parents=True)
     plugin.write_text(FRAGILE)
-    monkeypatch.setenv("METASEARCH_PLUGINS", str(empty.folder / "plugins"))
-    sweep = empty.write("fragile", space={**SWEEP["space"], "model": "fragile"}, budget={"trials": 2}, search={"scheduler": "fifo"})
-    answer = empty.json("launch", sweep, "--cpus", "1", "-q")
+    monkeypatch.setenv("METASEARCH_PLUGINS", str(quick.folder / "plugins"))
+    sweep = quick.write("fragile", space={**SWEEP["space"], "model": "fragile"}, budget={"trials": 2}, search={"scheduler": "fifo"})
+    answer = quick.json("launch", sweep, "-q")
     assert answer["states"] == {"completed": 2}
     assert answer["best"]["config"]["model"] == "fragile"
     assert answer["errors"] == ["trial 0: the worker process died (killed, out of memory, or its node was lost)"]
@@ -262,7 +270,7 @@ def test_the_winner_is_handed_over_reproduced_and_trained_for_longer(place: Plac
     assert made["trial"] == place.json("status", "small")["best"]["trial"]
     assert place.json("generate", str(tmp_path / "model"), "--prompt", "def ", "--tokens", "20")["text"]
     assert "the same to the last bit" in place.run("reproduce", "small")
-    again = place.json("retrain", "small", "--tokens", "10k", "--name", "longer", "--cpus", "2")
+    again = place.json("retrain", "small", "--tokens", "10k", "--name", "longer")
     assert (again["states"], place.json("show", "longer/0")["curve"][-1]["step"]) == ({"completed": 1}, 10_000)
 
 
@@ -282,7 +290,7 @@ def test_a_report_is_one_file_and_why_tells_a_story(place: Place, tmp_path: Path
 
 
 def test_leaders_are_confirmed_once_and_asked_again_only_shown(place: Place) -> None:
-    words = ("confirm", "small", "--top", "2", "--seeds", "2", "--cpus", "2")
+    words = ("confirm", "small", "--top", "2", "--seeds", "2")
     found = place.json(*words)
     assert (found["sweep"], found["trials"]) == ("small-confirmed", 4)
     assert [len(one["trials"]) for one in found["standings"]] == [2, 2]

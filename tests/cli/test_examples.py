@@ -21,11 +21,11 @@ trial: {{tokens: 12k, reports: 2}}
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def place(tmp_path_factory: pytest.TempPathFactory, running_cluster: str) -> Place:
     folder = tmp_path_factory.mktemp("examples")
     rows = [f"{'a fine' if n % 2 else 'an awful'} thing, number {n}\t{'good' if n % 2 else 'bad'}" for n in range(120)]
     (folder / "reviews.tsv").write_text("\n".join(["text\tlabel", *rows]) + "\n")
-    return Place(folder)
+    return Place(folder, running_cluster)
 
 
 def sweep(place: Place, name: str, corpus: str, metric: str = "val_loss") -> Path:

@@ -18,9 +18,9 @@ META = {"searcher": "meta", "scheduler": "meta"}
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def place(tmp_path_factory: pytest.TempPathFactory, running_cluster: str) -> Place:
     """With two earlier sweeps and nothing learned."""
-    place = make_place(tmp_path_factory.mktemp("meta"))
+    place = make_place(tmp_path_factory.mktemp("meta"), running_cluster)
     for name in ("first", "second"):
         write(Store(place.folder / "store"), name, facts_of(name, task=Task(name, source={"corpus": name}), trials=8))
     return place
@@ -59,7 +59,7 @@ def test_an_evaluation_of_one_task_is_refused_with_the_remedy(tmp_path: Path) ->
 def test_a_sweep_that_learns_can_be_launched_looked_at_and_audited(place: Place) -> None:
     file = place.write("new", search=META)
     first = place.json("launch", file, "--dry-run")["first_configs"][0]
-    place.run("launch", file, "--cpus", "1")
+    place.run("launch", file)
     assert place.json("show", "new/0")["config"] == first
     reuse = place.json("status", "new")["reuse"]
     assert reuse["past_sweeps"] == ["first", "second"] and sum(row["trials"] for row in reuse["by_origin"].values()) == 4

@@ -56,10 +56,12 @@ def run(folder: Path, *command: str) -> str:
 
 
 @pytest.mark.xdist_group("ray")
-def test_the_function_of_the_page_is_searched_over_paused_and_continued(tmp_path: Path) -> None:
+def test_the_function_of_the_page_is_searched_over_paused_and_continued(tmp_path: Path, running_cluster: str) -> None:
     (tmp_path / "digits.py").write_text(SHOWN["digits.py"], encoding="utf-8")
     (tmp_path / "digits.yaml").write_text(blocks(PAGE, "yaml")[0], encoding="utf-8")
-    ended = json.loads(run(tmp_path, "-m", "metasearch.cli.main", "launch", "digits.yaml", "--cpus", "2", "--quiet", "--json"))
+    ended = json.loads(
+        run(tmp_path, "-m", "metasearch.cli.main", "launch", "digits.yaml", "--address", running_cluster, "--quiet", "--json")
+    )
     assert ended["trials"] == 6
     assert ended["best"]["loss"] < 10
     (row,) = Store(tmp_path / "store").query("select max(legs) as legs, count(*) as trials from trials").to_pylist()
@@ -73,10 +75,10 @@ def test_the_script_of_the_page_prints_its_winner(tmp_path: Path) -> None:
 
 
 @pytest.mark.xdist_group("ray")
-def test_the_controller_of_the_page_is_obeyed(tmp_path: Path) -> None:
+def test_the_controller_of_the_page_is_obeyed(tmp_path: Path, running_cluster: str) -> None:
     (tmp_path / "steered.py").write_text(SHOWN["steered.py"], encoding="utf-8")
     (tmp_path / "steered.yaml").write_text(blocks(PAGE, "yaml")[1], encoding="utf-8")
-    run(tmp_path, "-m", "metasearch.cli.main", "launch", "steered.yaml", "--cpus", "2", "--quiet")
+    run(tmp_path, "-m", "metasearch.cli.main", "launch", "steered.yaml", "--address", running_cluster, "--quiet")
     status = json.loads(run(tmp_path, "-m", "metasearch.cli.main", "status", "steered", "--json"))
     assert status["states"] == {"completed": 8}
     assert status["control"]["acted"] and status["control"]["left_alone"] == {}

@@ -17,10 +17,10 @@ NAME = re.compile(r"# (\S+\.(?:ya?ml|py))\n")
 @pytest.mark.xdist_group("ray")
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
-def test_a_tutorial_works_as_it_is_shown(path: Path, tmp_path: Path) -> None:
+def test_a_tutorial_works_as_it_is_shown(path: Path, tmp_path: Path, running_cluster: str) -> None:
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("METASEARCH_")}
-    environment |= {"PATH": programs, "METASEARCH_CACHE": str(tmp_path.parent / "cache")}
+    environment |= {"PATH": programs, "METASEARCH_CACHE": str(tmp_path.parent / "cache"), "RAY_ADDRESS": running_cluster}
     folder = tmp_path / "fresh"
     folder.mkdir()
     for language, block in re.findall(r"^```(\w*)\n(.*?)^```$", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):

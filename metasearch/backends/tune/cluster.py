@@ -15,27 +15,30 @@ from metasearch.backends.tune._ray import ray
 from metasearch.backends.tune.faces import one_line
 from metasearch.backends.tune.scratch import scratch_folder
 from metasearch.core.errors import UserError
-from metasearch.core.sweep import Resources
+from metasearch.core.sweep import LOCAL, Resources
 
 
 @contextmanager
 def cluster(address: str | None = None, cpus: int | None = None) -> Iterator[None]:
-    """A Ray cluster for the time of the block: the one at ``address``, the one already connected, or a local one on loopback.
+    """A Ray cluster for the time of the block: the one already connected, the one at ``address``, else at ``RAY_ADDRESS``, or a
+    local one on loopback (``LOCAL``, or neither is set).
 
     A local cluster opens no port to the network, shows no dashboard, and leaves no folder behind.
     """
     if ray.is_initialized():
         yield
         return
+    address = address or os.environ.get("RAY_ADDRESS") or LOCAL
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     # Idle OpenMP threads that spin would slow other trials on the node down by orders of magnitude.
     workers = {"env_vars": {"OMP_WAIT_POLICY": "passive", **_own_environment()}}
     with scratch_folder() as folder:
         try:
-            if address:
+            if address != LOCAL:
                 _connect(address, runtime_env=workers, **quiet)
             else:
                 ray.init(
+                    address=LOCAL,
                     num_cpus=cpus,
                     include_dashboard=False,
                     _node_ip_address="127.0.0.1",
@@ -61,7 +64,7 @@ def _connect(address: str, **options: Any) -> None:
             raise UserError(f'What listens at "{address}" does not let this process in ({one_line(error)}). {_key()}') from error
         raise UserError(
             f'No Ray cluster answers at address "{address}" ({one_line(error)}). '
-            "Start one with `ray start --head`, give its address, or leave --address out to run on this machine."
+            "Start one with `ray start --head`, give its address, or run on this machine: --address local."
         ) from error
 
 
