@@ -6,7 +6,7 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -125,15 +125,21 @@ def status_lines(history: History, running: bool) -> list[str]:
     ]
 
 
-def follow(store: Store, name: str) -> None:
-    """Draws the sweep until its driver is gone."""
+def follow(store: Store, name: str, report: Callable[[bool], None], every: float) -> None:
+    """Draws the sweep until its driver is gone. ``report`` is called at the beginning, then if something has happened, but no more
+    often than every so many seconds, and at the end, of which it is told.
+    """
     from rich.live import Live
 
+    told, due = -1, 0.0
     with Live(console=Console(), auto_refresh=False) as live:
         while True:
             running = store.is_running(name)
             history = store.history(name)
             live.update(render(history, len(history.running), len(history.running)), refresh=True)
+            if not running or (history.facts != told and time.monotonic() >= due):
+                report(not running)
+                told, due = history.facts, time.monotonic() + every
             if not running:
                 return
             time.sleep(1.0)

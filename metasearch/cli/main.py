@@ -160,12 +160,24 @@ def status(
 
 
 @app.command()
-def watch(sweep: Annotated[str | None, typer.Argument(autocompletion=sweep_names)] = None, store: StoreOption = "./store") -> None:
+def watch(
+    sweep: Annotated[str | None, typer.Argument(autocompletion=sweep_names)] = None,
+    store: StoreOption = "./store",
+    html: Annotated[Path | None, typer.Option(help="Keep the report in this file, too; a browser that shows it follows.")] = None,
+    every: Annotated[float, typer.Option(min=1.0, help="Seconds from one report to the next.")] = 10.0,
+) -> None:
     """Follow a running sweep from any terminal that sees the store. Ctrl-C ends the watching, not the sweep."""
     from metasearch.cli.describe import follow
+    from metasearch.cli.reporting import write_report
 
     opened = existing(store)
-    follow(opened, sweep or opened.latest())
+    name = sweep or opened.latest()
+
+    def report(last: bool) -> None:
+        if html is not None:
+            write_report(opened, name, html, reload_seconds=None if last else every)
+
+    follow(opened, name, report, every)
 
 
 @app.command("list")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from metasearch.cli.options import JsonOption, StoreOption, TrialArgument, answer, existing, named_trial, write_whole
+
+if TYPE_CHECKING:
+    from metasearch.store.archive import Store
 
 
 def register(app: typer.Typer) -> None:
@@ -23,18 +26,27 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """A sweep as one HTML file with all its pictures; needs no network. A report of a running sweep can be made at any time."""
+    opened = existing(store)
+    name = sweep or opened.latest()
+    path = html or Path(f"{name}.html")
+    size = write_report(opened, name, path)
+    answer({"sweep": name, "html": str(path), "bytes": size}, [f"{path}: {size:,} bytes"], as_json)
+
+
+def write_report(store: Store, sweep: str, path: Path, reload_seconds: float | None = None) -> int:
+    """Writes or replaces the report; its size in bytes."""
+    from metasearch.cli.controlled import control_lines, control_of
     from metasearch.cli.learned import reuse_lines, reuse_of
     from metasearch.core.history import History
     from metasearch.report.page import page
 
-    opened = existing(store)
-    name = sweep or opened.latest()
-    facts = list(opened.facts(name))
-    reuse = reuse_of(opened, History.fold(facts))
-    text = page(facts, learned=[] if reuse is None else reuse_lines(reuse))
-    path = html or Path(f"{name}.html")
-    write_whole(path, text.encode())
-    answer({"sweep": name, "html": str(path), "bytes": len(text.encode())}, [f"{path}: {len(text.encode()):,} bytes"], as_json)
+    facts = list(store.facts(sweep))
+    history = History.fold(facts)
+    reuse, control = reuse_of(store, history), control_of(store, history)
+    learned = [*([] if reuse is None else reuse_lines(reuse)), *([] if control is None else control_lines(control))]
+    text = page(facts, learned=learned, reload_seconds=reload_seconds).encode()
+    write_whole(path, text)
+    return len(text)
 
 
 def why(trial: TrialArgument, store: StoreOption = "./store", as_json: JsonOption = False) -> None:

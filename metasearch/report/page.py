@@ -45,8 +45,9 @@ class Section:
     pictures: Sequence[Figure] = ()
 
 
-def page(facts: Sequence[Fact], *, learned: Sequence[str] = ()) -> str:
-    """The report of a sweep as HTML. ``learned``: what can be said of the learned parts, a line each.
+def page(facts: Sequence[Fact], *, learned: Sequence[str] = (), reload_seconds: float | None = None) -> str:
+    """The report of a sweep as HTML. ``learned``: what can be said of the learned parts, a line each. ``reload_seconds``: how often
+    a browser reads the file again, None for never.
 
     Raises UserError if plotly is not installed.
     """
@@ -60,6 +61,7 @@ def page(facts: Sequence[Fact], *, learned: Sequence[str] = ()) -> str:
     links = " ".join(f'<a href="#{_anchor(section.title)}">{html.escape(section.title)}</a>' for section in sections)
     contents = {
         "title": html.escape(history.sweep.name),
+        "reload": "" if reload_seconds is None else f'<meta http-equiv="refresh" content="{reload_seconds:g}">',
         "links": links,
         "body": "\n".join(body),
         "figures": json.dumps(drawn, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),

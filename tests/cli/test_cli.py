@@ -9,6 +9,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -169,10 +170,17 @@ def test_stop_ends_a_running_sweep_from_another_terminal(quick: Place) -> None:
     while "best: val_bpb" not in driver.stderr.readline():
         assert driver.poll() is None
     assert quick.json("status", "long")["running"] is True
+    page, watcher = quick.folder / "live.html", quick.start("watch", "long", "--html", "live.html", "--every", "1")
+    while not page.exists():
+        assert watcher.poll() is None and driver.poll() is None
+        time.sleep(0.1)
+    assert 'http-equiv="refresh" content="1"' in page.read_text()
     assert "Asked long to stop" in quick.run("stop", "long")
     output, _ = driver.communicate(timeout=60)
     assert "stopped on request" in output
     assert driver.returncode == 0
+    shown, _ = watcher.communicate(timeout=60)
+    assert watcher.returncode == 0 and "stopped on request" in page.read_text() and "http-equiv" not in page.read_text(), shown
     assert "is not running" in quick.run("stop", "long")
 
 
