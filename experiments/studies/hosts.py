@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ PORT = 6379
 BRIDGE = f"10.77.{os.getpid() % 256}.254"
 """This process in the network of its machines; other processes have other networks."""
 
-STOP_SECONDS = 20
+START_SECONDS, STOP_SECONDS = 90, 20
 
 
 def able() -> bool:
@@ -62,7 +63,21 @@ class Host:
         where = ["--head", f"--port={PORT}", f"--temp-dir={self.ray}", "--include-dashboard=false"] if head is None else []
         joins = [] if head is None else [f"--address={head.address}:{PORT}"]
         common = [f"--node-ip-address={self.address}", f"--num-cpus={cpus}", "--disable-usage-stats", "--block"]
-        self._nodes.append(self.start([str(RAY), "start", *where, *joins, *common], start_new_session=True))
+        with self._output.open("wb") as output:
+            command = [str(RAY), "start", *where, *joins, *common]
+            self._nodes.append(self.start(command, start_new_session=True, stdout=output, stderr=output))
+
+    def wait(self) -> None:
+        """Until its node runs. Raises TimeoutError with what the node printed."""
+        until = time.monotonic() + START_SECONDS
+        while "Ray runtime started" not in (printed := self._output.read_text()):
+            if time.monotonic() > until:
+                raise TimeoutError(f"{self.name}: no Ray after {START_SECONDS} s\n{printed}")
+            time.sleep(0.2)
+
+    @property
+    def _output(self) -> Path:
+        return self.ray.with_name(f"{self.name}.log")
 
     def kill(self) -> None:
         """Ends everything that runs on this machine, as if its power were gone."""

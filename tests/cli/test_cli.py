@@ -185,7 +185,7 @@ def test_stop_ends_a_running_sweep_from_another_terminal(quick: Place) -> None:
 
 
 def test_ctrl_c_ends_a_sweep_in_order_and_resume_finishes_it(empty: Place) -> None:
-    sweep = empty.write("cut", budget={"trials": 3}, trial={"tokens": "120k", "reports": 40}, search={"scheduler": "fifo"})
+    sweep = empty.write("cut", budget={"trials": 3}, trial={"tokens": "60k", "reports": 30}, search={"scheduler": "fifo"})
     driver = empty.start("launch", sweep, "--cpus", "2")
     assert driver.stderr is not None
     while "best: val_bpb" not in driver.stderr.readline():
@@ -197,7 +197,7 @@ def test_ctrl_c_ends_a_sweep_in_order_and_resume_finishes_it(empty: Place) -> No
     resumed = empty.json("resume", "cut", "--cpus", "2", "-q")
     assert resumed["states"] == {"completed": 3}
     curves = empty.json("query", "select trial, count(*) as points, count(distinct step) as steps from curves group by 1")
-    assert [(row["points"], row["steps"]) for row in curves] == [(40, 40)] * 3
+    assert [(row["points"], row["steps"]) for row in curves] == [(30, 30)] * 3
 
 
 FRAGILE = """
