@@ -94,6 +94,7 @@ class Apart:
         self.head, self.spare = head, others
         self.address, self.workers = f"{head.address}:{PORT}", list[Host]()
         head.start_node(cpus=0)
+        head.wait()
 
     def drive(self, command: list[str], folder: pathlib.Path, output: IO[bytes]) -> subprocess.Popen[bytes]:
         return self.head.start(command, cwd=folder, stdout=output, stderr=output)
