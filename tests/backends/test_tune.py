@@ -189,11 +189,18 @@ def test_a_new_tuner_takes_over_without_losing_a_report(store: Store, monkeypatc
     assert all(reported(store, number) == list(range(1, 10)) for number in range(5))
 
 
+def test_a_new_tuner_takes_over_where_no_leg_is_left_running(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "LEGS_PER_TUNER", 4)
+    history = run(store, replace(question(trials=6), reports=1))
+    assert [trial.state for trial in history] == [State.COMPLETED] * 6 and history.closed == "all 6 trials ended"
+
+
 def test_a_stopped_sweep_goes_on_where_it_was(store: Store) -> None:
-    first = run(store, question(trials=4), observer=StopAfter(10))
+    slow = question(trials=4, settings={"sleep": 0.05})
+    first = run(store, slow, observer=StopAfter(10))
     assert first.closed == "enough"
     assert first.running
-    second = run(store, question(trials=4))
+    second = run(store, slow)
     assert [trial.state for trial in second] == [State.COMPLETED] * 4
     assert all(reported(store, number) == list(range(1, 10)) for number in range(4))
 

@@ -35,12 +35,15 @@ _QUIET = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+    "TUNE_MAX_PENDING_TRIALS_PG": "1000",
     "TUNE_RESULT_BUFFER_LENGTH": "1",
     "TUNE_WARN_THRESHOLD_S": "60",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-"""Tune's own loggers and snapshots are switched off: our log is the truth."""
+"""Tune's own loggers and snapshots are switched off: our log is the truth. How many legs may wait for their workers at once is up
+to the desk: by itself Tune asks for one, and for the next when its worker has started.
+"""
 
 
 class Observer(Protocol):
@@ -133,7 +136,8 @@ def run(
             _fit(desk, store_url, make_runner, _Interruptible(observer, interrupted), silence_limit)
             if desk.error is not None:
                 raise desk.error
-            reason = desk.stop_reason or engine.finished
+            goes_on = desk.draining and engine.next_start(time.time()) is not None
+            reason = desk.stop_reason or (None if goes_on else engine.finished)
             if reason is not None:
                 if engine.history.closed is None:
                     engine.close(reason, time.time())
