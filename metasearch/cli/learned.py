@@ -121,7 +121,7 @@ def _saved_lines(saved: Mapping[str, Any] | None) -> list[str]:
     if saved is None:
         return []
     random = saved["at_random"]
-    needed = f"about {float(f'{random:.2g}'):g}" if random is not None else "far more than it pays to guess"
+    needed = f"about {float(f'{random:.2g}'):g}" if random is not None else "over a thousand"
     return [f"saved    {saved['spent']:.1f} full trainings were spent; random search is expected to need {needed} to come as far"]
 
 
