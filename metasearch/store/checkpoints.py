@@ -92,12 +92,14 @@ class Shelf:
     def __init__(self, checkpoints: Checkpoints, history: History, places: int | None) -> None:
         self._checkpoints = checkpoints
         self._places = places
-        self._kept = sorted((trial for trial in history if trial.ended), key=_rank)[:places]
+        self._kept = [] if places is None else sorted((trial for trial in history if trial.ended), key=_rank)[:places]
 
     def take(self, trial: Trial) -> None:
         """``trial`` has ended. A store that does not answer keeps one checkpoint more than it should."""
+        if self._places is None:
+            return
         self._kept = sorted([*self._kept, trial], key=_rank)
-        if self._places is not None and len(self._kept) > self._places:
+        if len(self._kept) > self._places:
             with suppress(OSError, StoreUnavailable):
                 self._checkpoints.remove(self._kept.pop().number)
 
