@@ -50,7 +50,9 @@ def study(out: Path, tokens: int) -> None:
     done = {(row["text"], row["config"]) for row in rows(out)}
     for text in TEXTS:
         whole, part = (_beginning(text, count) for count in (BYTES, BYTES // SHARE))
-        space = resolve(SweepFile.model_validate({"name": "share", "task": {"corpus": "cpython/docstrings"}, "space": SPACE})).space
+        task = {"corpus": "cpython/docstrings"}
+        asked = {"name": "share", "task": task, "space": SPACE, "budget": {"trials": CONFIGS}}
+        space = resolve(SweepFile.model_validate(asked)).space
         for number in range(CONFIGS):
             if (text, number) in done:
                 continue
