@@ -22,13 +22,13 @@ pytestmark = [pytest.mark.xdist_group("cli"), pytest.mark.timeout(240)]
 @pytest.fixture(scope="module")
 def machines() -> Iterator[list[Any]]:
     """Three, each with a Ray node that wants the token; the first has the head."""
-    folder = Path(tempfile.mkdtemp(prefix="ms-h-"))
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(STUDIES))
         import hosts
 
         if not hosts.able():
             pytest.skip("no network namespaces can be made here")
+        folder = Path(tempfile.mkdtemp(prefix="ms-h-"))
         patch.setenv("HOME", str(folder))
         patch.setenv("RAY_AUTH_MODE", "token")
         hosts.key()
