@@ -150,12 +150,12 @@ class Place:
 
 
 class Errors:
-    """Stands before an S3 server: passes everything on, or answers every request with 503."""
+    """Stands before an S3 server, listening at ``address``: passes everything on, or answers every request with 503."""
 
-    def __init__(self, behind: tuple[str, int]) -> None:
+    def __init__(self, behind: tuple[str, int], address: str) -> None:
         self._behind, self._broken = behind, False
         self._open: set[socket.socket] = set()
-        self._listener = socket.create_server(("0.0.0.0", 0))
+        self._listener = socket.create_server((address, 0))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -342,7 +342,7 @@ def _studied(root: pathlib.Path, asked: argparse.Namespace, endpoint: tuple[str,
         print(storage, file=sys.stderr, flush=True)
         errors, url = None, str(root / f"store-{number}")
         if storage == "s3":
-            errors = Errors(endpoint)
+            errors = Errors(endpoint, "0.0.0.0" if asked.apart else "127.0.0.1")  # the network of those apart is not there yet
             urllib.request.urlopen(urllib.request.Request(f"http://{endpoint[0]}:{endpoint[1]}/bucket", method="PUT")).close()
             near = BRIDGE if asked.apart else "127.0.0.1"
             url = f"s3://bucket/team?endpoint_override={near}:{errors.port}&scheme=http"
