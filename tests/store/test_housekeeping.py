@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from metasearch.store.merging import merge
 from metasearch.testing.crash import Crash
 from metasearch.testing.faults import Death, DyingFiles, MemoryFiles
 from tests.store.test_ranking import CODE, TEXT, THREE, store_of, sweep_of
+from tests.store.test_thetas import CARD, THETA
 from tests.store.test_views import write
 
 
@@ -84,6 +86,19 @@ def test_a_merge_brings_sweeps_checkpoints_and_no_doubles() -> None:
     assert target.best(task="text", top=2)["sweep"].to_pylist() == ["three", "one"]
     assert target.get_checkpoint("one", 2, "a") == b"weights"
     assert vars(merge(source, target)) == {"copied": [], "known": ["one", "two"]}
+
+
+def test_a_merge_brings_what_its_sweeps_had_learned_from_and_no_more() -> None:
+    source, target = two_sweeps(), store_of(three=sweep_of("three", TEXT, ("rnn", 5, [1.0])))
+    used = source.put_theta(THETA, CARD)
+    source.put_theta(replace(THETA, plain={"nobody": "asked"}), CARD)
+    write(source, "two", [Adopted(501.0, "selector", used)])
+    merge(source, target)
+    assert target.theta_cards() == [replace(CARD, digest=used)]
+    assert target.get_theta(used).digest == used
+    target.put_theta(THETA, replace(CARD, held_out={"regret": 0.1}))
+    merge(source, target)
+    assert target.theta_cards()[0].held_out == {"regret": 0.1}, "what is there stays as it is"
 
 
 def test_a_conflict_is_refused_and_nothing_is_written() -> None:
