@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import qmc
 
 from metasearch.core.drawing import nearest_untried
 from metasearch.core.history import History
@@ -21,6 +20,8 @@ class Sobol:
     """Trial n is point n of the sequence that the sweep's seed scrambles; coordinates of closed parameters go unused."""
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposal | None:
+        from scipy.stats import qmc  # a second that only this searcher needs
+
         space = history.sweep.space
         sequence = qmc.Sobol(max(len(space), 1), scramble=True, rng=derive(history.sweep.seed, "sobol"))
         if len(history):

@@ -1,6 +1,5 @@
 """A driver in a process of its own, to be killed."""
 
-import multiprocessing
 import os
 import tempfile
 import time
@@ -16,6 +15,7 @@ from metasearch.core.task import Task
 from metasearch.store.archive import Store
 from metasearch.store.patience import PatientLog
 from metasearch.testing.runners import CurveRunner
+from tests.forking import forked
 
 SWEEP = Sweep(
     "bowl",
@@ -52,14 +52,9 @@ def main(store_url: str, address: str, output: str) -> None:
 
 
 class Driver:
-    """Forked from a process that has imported everything, which takes longer than all the rest."""
-
     def __init__(self, store: Store, address: str, output: Path) -> None:
-        forks = multiprocessing.get_context("forkserver")
-        forks.set_forkserver_preload([__name__])
         self._output = output
-        self._process = forks.Process(target=main, args=(store.url, address, str(output)))
-        self._process.start()
+        self._process = forked(main, store.url, address, str(output))
 
     @property
     def pid(self) -> int:

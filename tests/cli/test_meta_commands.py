@@ -8,7 +8,7 @@ import pytest
 
 from metasearch.core.task import Task
 from metasearch.store import Store
-from tests.cli.test_cli import Place, make_place
+from tests.cli.place import Place, make_place
 from tests.store.test_past import facts_of
 from tests.store.test_views import write
 

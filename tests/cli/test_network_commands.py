@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from tests.cli.test_cli import Place
+from tests.cli.place import Place
 
 pytestmark = [pytest.mark.xdist_group("cli"), pytest.mark.timeout(300)]
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +11,7 @@ import ray
 from moto.server import ThreadedMotoServer
 
 from metasearch.backends import tune
-from tests.cli.test_cli import make_place
+from tests.cli.place import Place, make_place
 
 pytestmark = [pytest.mark.xdist_group("cli"), pytest.mark.timeout(300)]
 
@@ -40,27 +37,25 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.stop()
 
 
-def run(folder: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "metasearch.cli.main", *arguments]
-    environment = {**os.environ, "METASEARCH_CACHE": str(folder / "cache")}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=200, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "secret-of-the-test" not in done.stdout + done.stderr
-    return done.stdout
+def run(place: Place, *arguments: str) -> str:
+    command = place.start(*arguments)
+    out, err = command.communicate(timeout=200)
+    assert command.poll() == 0, out + err
+    assert "secret-of-the-test" not in out + err
+    return out
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # botocore's own
 def test_a_sweep_on_an_existing_cluster_with_its_store_in_s3(tmp_path: Path, s3: str) -> None:
-    sweep = make_place(tmp_path).write("remote", budget={"trials": 2})
+    place = make_place(tmp_path)
+    sweep = place.write("remote", budget={"trials": 2})
     with tune.cluster(cpus=2):
         address = ray.get_runtime_context().gcs_address
-        run(tmp_path, "launch", sweep, "--store", s3, "--address", address, "-q")
-        resumed = json.loads(
-            run(tmp_path, "resume", "remote", "--trials", "+1", "--store", s3, "--address", address, "-q", "--json")
-        )
+        run(place, "launch", sweep, "--store", s3, "--address", address, "-q")
+        resumed = json.loads(run(place, "resume", "remote", "--trials", "+1", "--store", s3, "--address", address, "-q", "--json"))
     assert resumed["trials"] == 3
-    rows = json.loads(run(tmp_path, "query", "select * from sweeps", "--store", s3, "--json"))
+    rows = json.loads(run(place, "query", "select * from sweeps", "--store", s3, "--json"))
     assert rows[0]["sweep"] == "remote"
     assert "secret-of-the-test" not in json.dumps(rows)
-    best = json.loads(run(tmp_path, "best", "--store", s3, "--json"))[0]
-    assert json.loads(run(tmp_path, "show", f"remote/{best['trial']}", "--store", s3, "--json"))["loss"] == best["loss"]
+    best = json.loads(run(place, "best", "--store", s3, "--json"))[0]
+    assert json.loads(run(place, "show", f"remote/{best['trial']}", "--store", s3, "--json"))["loss"] == best["loss"]

@@ -15,7 +15,7 @@ import pytest
 
 from metasearch.backends.tune import NodeFound
 from metasearch.cli.doctor_cluster import checks_of
-from tests.cli.test_cli import make_place
+from tests.cli.place import make_place
 from tests.cluster.nodes import nodes
 
 pytestmark = [pytest.mark.xdist_group("cli"), pytest.mark.timeout(120)]

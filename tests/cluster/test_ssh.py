@@ -13,7 +13,7 @@ import pytest
 
 from metasearch.cluster import ClusterFile, render
 from metasearch.store.archive import Store
-from tests.cli.test_cli import make_place
+from tests.cli.place import make_place
 from tests.cluster.processes import free_port, processes_naming
 
 pytestmark = [pytest.mark.xdist_group("cli"), pytest.mark.timeout(300)]
