@@ -104,7 +104,7 @@ class Store:
             leaders.sort(key=lambda leader: asked.index(leader["task_id"]))
         winning = {(leader["sweep"], leader["trial"]) for leader in leaders} or {(self._chosen(None)[0], 0)}
         field = None if by == "trial" else found.rows.schema.field(by)
-        return ranking.told(leaders, trials_of(self.files, winning), field, budget)
+        return ranking.told(leaders, trials_of(self.files, winning, found.told), field, budget)
 
     def query(self, sql: str) -> pa.Table:
         """The answer to one SELECT over the views ``sweeps``, ``trials``, ``curves``, ``decisions`` and ``tasks``."""

@@ -2,7 +2,7 @@
 
     compacted/<view>.parquet     the rows of all sweeps that no driver had when it was made, with their names and the marks covered
     compacted/ranking.parquet    the same of what ``best`` ranks by, in the order of its answer
-    compacted/leaders.parquet    the same of what ``best`` tells of the first of every task
+    compacted/leaders.parquet    the first of every task out of that, with all that ``best`` tells of them
     compacted/changed/…          the marks of sweeps that were written since
 
 Each file replaces its predecessor at once; a compaction that is killed leaves the old one or the new one.
@@ -30,7 +30,7 @@ from metasearch.store.views import KEPT, VERSION_OF_VIEWS, common_types, load_vi
 RANKING, LEADERS = "ranking", "leaders"
 VIEWS = (*KEPT, RANKING, LEADERS)
 
-_VERSION = f"{VERSION_OF_VIEWS}.1"
+_VERSION = f"{VERSION_OF_VIEWS}.2"
 """Raised whenever these files change, so that those of another metasearch are not used."""
 
 _LEADERS_OF_A_TASK = 100
@@ -84,12 +84,14 @@ class Compacted:
 class Ranking:
     """The trials that may win, as ``ranking.rank`` takes them; or as many of them as matter, and then the noise of every task.
 
-    ``tasks``: names and ids of those that have such trials, as far as they were asked for.
+    ``tasks``: names and ids of those that have such trials, as far as they were asked for. ``told``: what ``ranking.told`` needs of
+    some trials, if that is at hand.
     """
 
     rows: pa.Table
     noise: pa.Table | None
     tasks: tuple[tuple[str, str], ...]
+    told: pa.Table | None = None
 
     @staticmethod
     def of(rows: pa.Table) -> Ranking:
@@ -110,17 +112,32 @@ def load(files: Files, view: str, columns: Sequence[str] | None = None) -> Compa
 
 def load_ranking(files: Files, tasks: Sequence[str] | None, by: str, top: int) -> Ranking | None:
     """What is needed to rank those of ``tasks`` (names or ids, all if None); None if the store was never compacted."""
-    file = _File.of(files, RANKING)
+    few = by == "trial" and top <= _LEADERS_OF_A_TASK
+    file = _File.of(files, LEADERS if few else RANKING)
+    if few and file is not None and _unchanged(files, file):
+        return _known(file, tasks, top)
+    file = _File.of(files, RANKING) if few else file
     if file is None:
         return None
-    others = [name for name in file.others if list_segments(files, name)]
-    if others or file.outdated:
-        return Ranking.of(_with_others(files, file, others))
+    if not _unchanged(files, file):
+        return Ranking.of(_with_others(files, file, [name for name in file.others if list_segments(files, name)]))
+    return _known(file, tasks, top if by == "trial" else None)
+
+
+def _unchanged(files: Files, file: _File) -> bool:
+    """Does it speak for every sweep?"""
+    return not file.outdated and not any(list_segments(files, name) for name in file.others)
+
+
+def _known(file: _File, tasks: Sequence[str] | None, top: int | None) -> Ranking:
+    """What the file says of ``tasks``, and of their first ``top`` if that is not None."""
     noise = pa.Table.from_pylist(json.loads(file.stamps["metasearch.noise"]), schema=_NOISE)
     blocks = [_Block(*block) for block in json.loads(file.stamps["metasearch.tasks"])]
     asked = [block for block in blocks if tasks is None or block.task_id in tasks or block.task in tasks]
-    rows = _first(file, asked, top if by == "trial" else None)
-    return Ranking(rows, noise, tuple((block.task, block.task_id) for block in asked))
+    rows = _first(file, asked, top)
+    ranked = rows.select([name for name in (*ranking.RANKED, *ranking.FIGURES) if name in rows.column_names])
+    told = _plain(rows.select(ranking.TOLD)) if set(ranking.TOLD) <= set(rows.column_names) else None
+    return Ranking(ranked, noise, tuple((block.task, block.task_id) for block in asked), told)
 
 
 _NOISE = pa.schema(
@@ -135,6 +152,12 @@ class _Block(NamedTuple):
     task: str
     first: int
     trials: int
+
+
+def _plain(rows: pa.Table) -> pa.Table:
+    """Without dictionaries."""
+    types = [(field.name, pa.string() if pa.types.is_dictionary(field.type) else field.type) for field in rows.schema]
+    return rows.cast(pa.schema(types))
 
 
 def _first(file: _File, blocks: Sequence[_Block], top: int | None) -> pa.Table:
@@ -163,14 +186,16 @@ def _with_others(files: Files, file: _File, others: Sequence[str]) -> pa.Table:
     return pa.concat_tables([rows, fresh.cast(rows.schema)]).unify_dictionaries()
 
 
-def trials_of(files: Files, keys: Collection[tuple[str, int]]) -> pa.Table:
-    """What ``ranking.told`` needs of these trials, among others: from the leaders, as far as it is there."""
-    compacted = load(files, LEADERS)
-    leaders = None if compacted is None else compacted.rows.select(("sweep", "trial")).to_pylist()
-    known = {(leader["sweep"], leader["trial"]) for leader in leaders or ()}
+def trials_of(files: Files, keys: Collection[tuple[str, int]], told: pa.Table | None) -> pa.Table:
+    """What ``ranking.told`` needs of these trials, among others: from ``told`` or else the leaders, as far as it is there."""
+    if told is None:
+        compacted = load(files, LEADERS, ranking.TOLD)
+        told = None if compacted is None else compacted.rows
+    leaders = () if told is None else zip(told["sweep"].to_pylist(), told["trial"].to_pylist(), strict=True)
+    known = set(leaders)
     others = sorted({sweep for sweep, trial in keys if (sweep, trial) not in known})
     tables = [load_view(files, sweep, "trials", ranking.TOLD) for sweep in others]
-    return union(tables if compacted is None else [compacted.rows, *tables])
+    return union(tables if told is None else [told.select(ranking.TOLD), *tables])
 
 
 def compact(files: Files, sweeps: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -210,11 +235,12 @@ def _free(files: Files, sweeps: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _publish_ranking(files: Files, sweeps: Sequence[str], stamps: Mapping[str, str]) -> None:
     rows, noise = ranking.figured(_ranked(load_view(files, name, "trials", _NEEDED) for name in sweeps))
+    figures = {**stamps, "metasearch.noise": json.dumps(noise.to_pylist())}
     leaders = _leaders(files, sweeps, rows)
-    files.write_atomic(path_of(LEADERS), seal_parts(leaders.schema, [leaders], stamps))
-    groups = [rows.slice(start, _ROWS_OF_A_GROUP) for start in range(0, rows.num_rows, _ROWS_OF_A_GROUP)]
-    told = {"metasearch.tasks": json.dumps(_blocks(rows)), "metasearch.noise": json.dumps(noise.to_pylist())}
-    files.write_atomic(path_of(RANKING), seal_parts(rows.schema, groups, {**stamps, **told}))
+    for view, table in ((LEADERS, leaders), (RANKING, rows)):
+        groups = [table.slice(start, _ROWS_OF_A_GROUP) for start in range(0, table.num_rows, _ROWS_OF_A_GROUP)]
+        told = {**figures, "metasearch.tasks": json.dumps(_blocks(table))}
+        files.write_atomic(path_of(view), seal_parts(table.schema, groups, told))
 
 
 _NEEDED = (*ranking.RANKED, "state")
@@ -236,11 +262,16 @@ def _blocks(rows: pa.Table) -> list[_Block]:
 
 
 def _leaders(files: Files, sweeps: Sequence[str], ranked: pa.Table) -> pa.Table:
-    first = f"QUALIFY row_number() OVER (PARTITION BY task_id ORDER BY loss, sweep, trial) <= {_LEADERS_OF_A_TASK}"
-    keys = ask(f"SELECT sweep, trial FROM ranked {first}", {"ranked": ranked})
-    leading = sorted(set(keys["sweep"].to_pylist())) or sweeps[:1]
+    """The first of every task, in the order of their ranks, with what the ranking knows of them and what is told of them."""
+    order = "ORDER BY task_id, loss, sweep, trial"
+    first = f"QUALIFY row_number() OVER (PARTITION BY task_id {order}) <= {_LEADERS_OF_A_TASK} {order}"
+    firsts = ask(f"SELECT * FROM ranked {first}", {"ranked": ranked})
+    leading = sorted(set(firsts["sweep"].to_pylist())) or sweeps[:1]
     trials = union(load_view(files, sweep, "trials", ranking.TOLD) for sweep in leading)
-    return ask("SELECT trials.* FROM trials JOIN keys USING (sweep, trial)", {"trials": trials, "keys": keys})
+    more = ", ".join(f'"{name}"' for name in ranking.TOLD if name not in firsts.column_names)
+    return ask(
+        f"SELECT firsts.*, {more} FROM firsts JOIN trials USING (sweep, trial) {order}", {"firsts": firsts, "trials": trials}
+    )
 
 
 def _packed(files: Files, sweeps: Sequence[str], view: str) -> tuple[pa.Schema, Iterator[pa.Table]]:

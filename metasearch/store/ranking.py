@@ -19,6 +19,9 @@ from metasearch.store.rows import NEVER_WIN
 RANKED = ("sweep", "trial", "task", "task_id", "strategy", *STRATEGY, "loss", "step", "seed", "parent", "config_id")
 """The columns of ``trials`` that ranking needs, unless it is by another one."""
 
+FIGURES = ("of_seeds", "of_mean", "of_variance")
+"""What ``figured`` adds to them."""
+
 TEXTS = ("sweep", "task", "task_id", "strategy", *STRATEGY)
 """Of these, the columns with few different values."""
 
@@ -179,9 +182,7 @@ def _judged(leaders: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 _INGREDIENTS = (
     "repeated",
-    "of_seeds",
-    "of_mean",
-    "of_variance",
+    *FIGURES,
     "variance",
     "freedom",
     "squares",
