@@ -13,9 +13,10 @@ from metasearch.core.event import Fact
 from metasearch.core.history import History
 from metasearch.core.rng import derive
 from metasearch.core.space import Space
+from metasearch.meta._tuning import Results
 from metasearch.meta.features import Layout
 from metasearch.meta.practice import doubts
-from metasearch.meta.surrogate import Places, Surrogate
+from metasearch.meta.surrogate import Belief, Places, Surrogate
 from metasearch.meta.theta import Theta, plain_kernel
 
 POOL = 256
@@ -48,7 +49,8 @@ def gaussian_process(theta: Theta, layout: Layout, descriptor: Mapping[str, floa
 class Ground:
     """``places[0]``: without history; ``places[1]``, if anything was learned: with it. Configs are places by their id.
 
-    ``points``: the same configs as points of the layout. ``costs``: what past sweeps teach of seconds per step.
+    ``points``, ``doubts``: the same configs as points of the layout, and what practice holds against them. ``costs``: what past
+    sweeps teach of seconds per step.
     """
 
     def __init__(self, history: History, theta: Theta, learned: Learned) -> None:
@@ -62,9 +64,9 @@ class Ground:
     def _start(self, descriptor: Mapping[str, float]) -> None:
         self.descriptor = descriptor
         self.position: dict[str, int] = {}
-        self.points = np.zeros((0, len(self.layout.groups)))
-        plain = Places(plain_kernel(self.layout), self.layout, None, np.zeros(0), self.usual_doubt)
-        self.places: list[Surrogate] = [plain]
+        self.points, self.doubts = np.zeros((0, len(self.layout.groups))), np.zeros(0)
+        self.plain = plain_kernel(self.layout)
+        self.places: list[Surrogate] = [Places(self.plain, self.layout, None, np.zeros(0), self.usual_doubt)]
         learned = self.learned(self.theta, self.layout, descriptor)
         if learned is not None:
             self.places.append(learned)
@@ -81,12 +83,18 @@ class Ground:
         if new:
             codes = [self.space.encode(config) for config in new]
             points, doubt_N = self.layout.points(codes, self.space.names), doubts(codes, self.layout)
-            self.points = np.concatenate([self.points, points])
+            self.points, self.doubts = np.concatenate([self.points, points]), np.concatenate([self.doubts, doubt_N])
             for places in self.places:
                 places.add(points, doubt_N)
             for config in new:
                 self.position[config.id] = len(self.position)
         return np.array([self.position[config.id] for config in configs], dtype=int)
+
+    def tuned(self, seen: np.ndarray, z: np.ndarray, variance: np.ndarray, wanted: np.ndarray) -> Belief:
+        """The belief at the places ``wanted`` without history, with a kernel that the results of the places ``seen`` ask for."""
+        results = Results(self.points[seen], self.doubts[seen], z, variance, self.usual_doubt)
+        kernel = results.tuned(self.plain, self.layout)
+        return results.read_with(kernel, self.layout, self.points[wanted], self.doubts[wanted])
 
 
 def candidates(history: History, theta: Theta, tried: frozenset[str], best: Sequence[Config]) -> list[Config]:

@@ -31,6 +31,7 @@ from metasearch.core.rng import derive
 from metasearch.meta import _units as units
 from metasearch.meta._ground import PARENTS, Ground, Learned, candidates, gaussian_process, neighbours
 from metasearch.meta._traces import ETA, Halving, Traces, compared
+from metasearch.meta._tuning import FEWEST_RESULTS
 from metasearch.meta.costs import limited_by_time, paces
 from metasearch.meta.practice import doubts
 from metasearch.meta.surrogate import Belief, Surrogate
@@ -322,6 +323,8 @@ class _Decision:
             there = at[len(configs) + len(rows) :]
             z = np.concatenate([z, places.believe(seen, z, variance, there).mean])
             seen, variance = np.concatenate([seen, there]), np.concatenate([variance, np.full(len(there), 0.01)])
+        if not learned and len(rows) >= FEWEST_RESULTS:
+            return self.ground.tuned(seen, z, variance, wanted), best
         return places.believe(seen, z, variance, wanted), best
 
     def _rows(self) -> np.ndarray:

@@ -69,6 +69,10 @@ class Kernel:
             moved_N = moved_N + descriptor_NE @ np.array(self.task_offsets)
         return np.asarray(points_ND - moved_N[:, None] * layout.rates)
 
+    def expected(self, doubt_N: np.ndarray, seen: int) -> np.ndarray:
+        """Of configs that practice doubts so much more than usual, on a task without history of which so many trials were seen."""
+        return np.asarray(self.mean - self.practice * PRACTICE_HEARD / (PRACTICE_HEARD + seen) * doubt_N)
+
     def scaled(self, points_ND: np.ndarray, layout: Layout) -> np.ndarray:
         """Points in which Euclidean distance is what the Matérn kernels measure."""
         return np.asarray(points_ND * np.array([self._width(name, kind) for name, kind in layout.groups]))
@@ -204,15 +208,20 @@ class Places:
         """What is believed of points that are not added, before anything is observed here."""
         points_ND = self.kernel.normalised(points_ND, self.layout, np.tile(self.descriptor_E, (len(points_ND), 1)))
         scaled, features = self.kernel.scaled(points_ND, self.layout), response_features(points_ND, self.layout)
-        kernel, near = self.kernel, self.kernel.near if self.past is not None else 0.0
-        linear = kernel.response + kernel.own_response + near * NEAR_RESPONSE
-        variance = kernel.shared + near + kernel.own + kernel.level + linear * (features**2).sum(1)
-        mean = kernel.mean - kernel.practice * (doubt_N - self.usual_doubt)
+        variance = self._variance(features, doubt_N)
+        mean = self.kernel.mean - self.kernel.practice * (doubt_N - self.usual_doubt)
         if self.past is None:
-            return Belief(mean, np.sqrt(variance + (PRACTICE_DEVIATION * doubt_N) ** 2))
+            return Belief(mean, np.sqrt(variance))
         known = self.past.seen_from(scaled, features)
         left = np.maximum(variance - (known**2).sum(0), JITTER)
         return Belief(mean + known.T @ self.past.surprise, np.sqrt(left))
+
+    def _variance(self, features: np.ndarray, doubt_N: np.ndarray) -> np.ndarray:
+        """Before anything is observed, on this or any task."""
+        kernel, near = self.kernel, self.kernel.near if self.past is not None else 0.0
+        linear = kernel.response + kernel.own_response + near * NEAR_RESPONSE
+        doubted = 0.0 if self.past is not None else (PRACTICE_DEVIATION * doubt_N) ** 2
+        return np.asarray(kernel.shared + near + kernel.own + kernel.level + linear * (features**2).sum(1) + doubted)
 
     @property
     def noise(self) -> float:
@@ -222,10 +231,17 @@ class Places:
         prior, mean = np.diag(self.covariance)[wanted], self._expected(len(seen))
         if not len(seen):
             return Belief(mean[wanted], np.sqrt(np.maximum(prior, JITTER)))
-        factor = cholesky(self.covariance[np.ix_(seen, seen)] + np.diag(variance + self.noise), lower=True)
-        gain = solve_triangular(factor, self.covariance[np.ix_(seen, wanted)], lower=True)
-        surprise = solve_triangular(factor, z - mean[seen], lower=True)
-        return Belief(mean[wanted] + gain.T @ surprise, np.sqrt(np.maximum(prior - (gain**2).sum(0), JITTER)))
+        known, across = self.covariance[np.ix_(seen, seen)], self.covariance[np.ix_(seen, wanted)]
+        return _conditioned(known + np.diag(variance + self.noise), across, z - mean[seen], mean[wanted], prior)
+
+    def believe_elsewhere(self, z: np.ndarray, variance: np.ndarray, points_ND: np.ndarray, doubt_N: np.ndarray) -> Belief:
+        """The belief at points that are not added, after one observation of every place. Without past tasks only."""
+        points_ND = self.kernel.normalised(points_ND, self.layout, np.tile(self.descriptor_E, (len(points_ND), 1)))
+        scaled, features = self.kernel.scaled(points_ND, self.layout), response_features(points_ND, self.layout)
+        across = self._prior(scaled, features) + PRACTICE_DEVIATION**2 * np.outer(doubt_N, self.doubt)
+        mean = self.kernel.expected(doubt_N - self.usual_doubt, len(z))
+        known = self.covariance + np.diag(variance + self.noise)
+        return _conditioned(known, across.T, z - self._expected(len(z)), mean, self._variance(features, doubt_N))
 
     def log_evidence(self, seen: np.ndarray, z_GN: np.ndarray, variance_GN: np.ndarray) -> np.ndarray:
         covariance = self.covariance[np.ix_(seen, seen)][None] + _diagonals(variance_GN + self.noise)
@@ -237,8 +253,7 @@ class Places:
         """The prior mean at every place once so many were ``seen``."""
         if self.past is not None:
             return self.mean
-        heard = self.kernel.practice * PRACTICE_HEARD / (PRACTICE_HEARD + seen)
-        return np.asarray(self.mean - heard * (self.doubt - self.usual_doubt))
+        return self.kernel.expected(self.doubt - self.usual_doubt, seen)
 
 
 class _Past:
@@ -266,6 +281,16 @@ class _Past:
         if self.kernel.near:
             cross = cross + self.nearness_N[:, None] * (base + NEAR_RESPONSE * response)
         return np.asarray(solve_triangular(self.factor, cross, lower=True))
+
+
+def _conditioned(
+    covariance: np.ndarray, across: np.ndarray, surprise: np.ndarray, mean: np.ndarray, variance: np.ndarray
+) -> Belief:
+    """A Gaussian with ``mean`` and ``variance`` once others, with noise in their ``covariance``, were off by ``surprise``."""
+    factor = cholesky(covariance, lower=True)
+    gain = solve_triangular(factor, across, lower=True)
+    left = np.maximum(variance - (gain**2).sum(0), JITTER)
+    return Belief(mean + gain.T @ solve_triangular(factor, surprise, lower=True), np.sqrt(left))
 
 
 def _nearness(left_NE: np.ndarray, right_ME: np.ndarray, kernel: Kernel) -> np.ndarray:
