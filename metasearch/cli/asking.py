@@ -37,7 +37,9 @@ def ask(
         lines = [f"{asked.sweep}/{asked.number} (leg {asked.leg}, seed {asked.seed}): {task.unit} {asked.step} to {asked.steps}"]
         answer(asdict(asked), [*lines, *(f"  {name}: {value}" for name, value in asked.config.items())], as_json)
         return
-    won = None if best is None else {"trial": best.number, "loss": best.best_loss, "config": dict(best.config)}
+    won = None
+    if best is not None:
+        won = {"trial": best.number, "loss": best.best_loss, "value": task.value(best.best_loss), "config": dict(best.config)}
     told = finished or "nothing to start now: trials are running"
     answer({"number": None, "finished": finished, "best": won}, [told], as_json)
     raise typer.Exit(NOTHING_NOW if finished is None else OVER)

@@ -21,6 +21,7 @@ from metasearch.core.history import History
 from metasearch.core.protocols import MemoryLog
 from metasearch.core.space import Parameter
 from metasearch.core.sweep import Sweep
+from metasearch.core.task import metric_value
 from metasearch.report.story import story
 from metasearch.store.archive import Store
 from metasearch.sweep.handover import trial_of as find
@@ -93,7 +94,14 @@ def status_of(history: History, running: bool) -> dict[str, Any]:
         "states": state_counts(history, running),
         "budget": [{"unit": c.unit, "spent": c.spent, "limit": c.limit} for c in spending(history, _now(history, running))],
         "wall_seconds": history.wall_seconds,
-        "best": None if best is None else {"trial": best.number, "loss": history.best_loss, "strategy": best.config.strategy},
+        "best": None
+        if best is None
+        else {
+            "trial": best.number,
+            "loss": history.best_loss,
+            "value": history.sweep.task.value(history.best_loss),
+            "strategy": best.config.strategy,
+        },
         "errors": recent_errors(history)[:5],
     }
 
@@ -154,6 +162,7 @@ def trial_of(store: Store, sweep: str, number: int) -> dict[str, Any]:
         "trial": number,
         "state": trial.state.value,
         "metric": history.sweep.task.metric,
+        "better": history.sweep.task.better,
         "loss": trial.best_loss if math.isfinite(trial.best_loss) else None,
         "value": history.sweep.task.value(trial.best_loss) if math.isfinite(trial.best_loss) else None,
         "strategy": trial.config.strategy,
@@ -171,11 +180,13 @@ def trial_of(store: Store, sweep: str, number: int) -> dict[str, Any]:
 
 def trial_lines(found: dict[str, Any]) -> list[str]:
     value = "–" if found["value"] is None else f"{found['value']:.4f}"
-    measured_in = set().union(*found["curve"]) - {"step", found["metric"]}
+    measured_in = set().union(*found["curve"]) - {"step", found["metric"]} | {"loss"}  # which is the metric
     standard = [name for name in STANDARD_COLUMNS if name in measured_in]
     names = [*standard, *sorted(measured_in - set(standard))][: len(STANDARD_COLUMNS)]
-    curve = ["  ".join(f"{name:>10}" for name in ("step", *names))]
+    titles = [found["metric"] if name == "loss" else name for name in names]
+    curve = ["  ".join(f"{title:>10}" for title in ("step", *titles))]
     for point in found["curve"]:
+        point = {**point, "loss": metric_value(point["loss"], found["better"])}
         measured = (f"{point[name]:>10.4g}" if name in point else f"{'–':>10}" for name in names)
         curve.append("  ".join([f"{point['step']:>10,}", *measured]))
     return [

@@ -138,7 +138,7 @@ def _standings(history: History) -> tuple[dict[str, Any], list[str]]:
     noise = found[0].noise if found else None
     lines = ["noise between seeds cannot be told yet" if noise is None else f"noise between seeds {noise:.4f}"]
     for place, one in enumerate(found, start=1):
-        mean = "no loss" if one.mean is None else f"{one.mean:.4f}"
+        mean = "no loss" if one.value is None else f"{one.value:.4f}"
         mark = {None: "", True: "  tied with the best", False: "  worse"}[one.tied] if place > 1 else ""
         lost = f", {one.lost} without a loss" if one.lost else ""
         lines.append(f"{place}. {mean} over {len(one.trials) - one.lost} seeds{lost}  {one.strategy}  [{one.config_id}]{mark}")

@@ -99,7 +99,7 @@ def extent_of_reuse(reuse: Mapping[str, Any]) -> str:
 
 def reuse_lines(reuse: Mapping[str, Any]) -> list[str]:
     origins = [
-        f"  {origin:<8} {row['trials']} trials, best {_number(row['best_loss'])}" for origin, row in reuse["by_origin"].items()
+        f"  {origin:<8} {row['trials']} trials, best {_number(row['best_value'])}" for origin, row in reuse["by_origin"].items()
     ]
     if "trouble" in reuse:
         return [f"reused   nothing can be said: {reuse['trouble']}", *origins]
@@ -128,10 +128,11 @@ def _saved_lines(saved: Mapping[str, Any] | None) -> list[str]:
 def _by_origin(history: History) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for trial in history:
-        row = found.setdefault(trial.origin, {"trials": 0, "best_loss": None})
+        row = found.setdefault(trial.origin, {"trials": 0, "best_loss": None, "best_value": None})
         row["trials"] += 1
         if math.isfinite(trial.best_loss):
             row["best_loss"] = min(trial.best_loss, row["best_loss"] if row["best_loss"] is not None else math.inf)
+            row["best_value"] = history.sweep.task.value(row["best_loss"])
     return found
 
 

@@ -185,8 +185,9 @@ def list_sweeps(store: StoreOption = "./store", as_json: JsonOption = False) -> 
     """All sweeps of the store."""
     from metasearch.cli.tables import emit_rows
 
-    rows = existing(store).query("select * from sweeps order by opened").to_pylist()
-    columns = ("sweep", "task", "state", "trials", "best_loss", "best_strategy", "reason")
+    value = "case when better = 'higher' then -best_loss else best_loss end as best_value"
+    rows = existing(store).query(f"select *, {value} from sweeps order by opened").to_pylist()
+    columns = ("sweep", "task", "state", "trials", "metric", "best_value", "best_strategy", "reason")
     emit_rows(rows, as_json=as_json, columns=columns)
 
 

@@ -5,7 +5,8 @@ Every slice is one choice between a new config and the trials that wait, made by
 - *history*: the surrogate conditioned on all past tasks and on this sweep's partial curves. With probability ``PERSIST`` it goes on
   with the most promising trial that has begun, else it takes the highest expected improvement per remaining cost.
 - *plain*: no history. Successive halving decides which trial goes on; new configs are the best of the candidates, beside history
-  of a handful, by a surrogate that knows this sweep alone and what practice holds against them, or, as the guard, drawn at random.
+  of a handful, by a surrogate that is tuned to this sweep alone and knows what practice holds against them, or, as the guard, drawn
+  at random.
 
 The guard's random trials measure history's say: the share of comparisons, at equal fidelity, that history's trials win against
 them. Misleading history cannot win these, whatever it claims of itself, and so loses its say within a few cheap slices.

@@ -14,6 +14,7 @@ from metasearch.store.noise import Noise
 @dataclass(frozen=True)
 class Standing:
     """A config over its seeds. ``trials``: their numbers. ``lost``: of those, how many diverged or failed and so have no loss.
+    ``mean``: of their losses; ``value``: that in the sign of the task's metric.
 
     ``noise``: standard deviation between seeds, pooled over all configs; None if no config has two losses. ``tied``: is the
     difference to the best config within the noise? None if that cannot be told.
@@ -24,6 +25,7 @@ class Standing:
     trials: tuple[int, ...]
     lost: int
     mean: float | None
+    value: float | None
     noise: float | None
     tied: bool | None
 
@@ -52,7 +54,8 @@ def _standing(
     mean = statistics.fmean(losses[config]) if losses[config] else None
     numbers = tuple(int(trial.number) for trial in trials)
     lost = len(trials) - len(losses[config])
-    return Standing(config, trials[0].config.strategy, numbers, lost, mean, noise.deviation if noise else None, tied)
+    value = None if mean is None else history.sweep.task.value(mean)
+    return Standing(config, trials[0].config.strategy, numbers, lost, mean, value, noise.deviation if noise else None, tied)
 
 
 def _tied(best: Sequence[float], other: Sequence[float], noise: Noise | None) -> bool | None:

@@ -40,6 +40,9 @@ def test_a_classifier_is_searched_for_exported_and_asked(place: Place) -> None:
     metrics = dict(curve["metrics"])
     assert metrics["accuracy"] == -curve["loss"] == 1.0 and metrics["macro_f1"] == 1.0
     assert "the same to the last bit" in place.run("reproduce", "reviews/0")
+    (standing,) = place.json("confirm", "reviews", "--top", "1", "--seeds", "1", "-q")["standings"]
+    assert 0.5 < standing["value"] == -standing["mean"] <= 1.0
+    assert f"1. {standing['value']:.4f} over 1 seeds" in place.run("confirm", "reviews", "--top", "1", "--seeds", "1")
     assert "metasearch predict model" in place.run("export", "reviews/0", "--out", "model")
     said = place.json("predict", "model", "a fine thing indeed", "an awful thing")
     assert [one["label"] for one in said] == ["good", "bad"] and sum(said[0]["probability"].values()) == pytest.approx(1.0)

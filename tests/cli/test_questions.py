@@ -99,6 +99,11 @@ def test_a_metric_of_which_higher_is_better_has_its_own_sign(tmp_path: Path, met
     lines = run("compare", "one", "two", "--store", store).stdout.splitlines()
     assert lines[0] == f"own: {metric}, higher is better" and lines[-1].startswith("one is higher by 0.25")
     assert next(line.split() for line in lines if line.startswith(metric)) == [metric, "0.75", "0.5"]
+    listed = [line.split() for line in run("list", "--store", store).stdout.splitlines()]
+    assert listed[0][4:6] == ["metric", "best_value"] and [line[4:6] for line in listed[1:]] == [[metric, "0.75"], [metric, "0.5"]]
+    curve = [line.split()[:2] for line in run("show", "one/0", "--store", store).stdout.splitlines()]
+    assert ["step", metric] in curve and ["20", "0.75"] in curve
+    assert json.loads(run("status", "one", "--store", store, "--json").stdout)["best"]["value"] == 0.75
 
 
 def test_the_store_is_checked_compacted_merged_and_upgraded(store: str, tmp_path: Path) -> None:
