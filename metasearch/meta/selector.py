@@ -32,7 +32,6 @@ from metasearch.core.rng import derive
 from metasearch.meta import _units as units
 from metasearch.meta._ground import PARENTS, Ground, Learned, candidates, gaussian_process, neighbours
 from metasearch.meta._traces import ETA, Halving, Traces, compared
-from metasearch.meta._tuning import FEWEST_RESULTS
 from metasearch.meta.costs import limited_by_time, paces
 from metasearch.meta.practice import doubts
 from metasearch.meta.surrogate import Belief, Surrogate
@@ -307,8 +306,11 @@ class _Decision:
     def _go_on(self, number: int) -> Choice:
         return Choice(TrialId(number), origin=self.history[number].origin)
 
-    def _belief(self, waiting: np.ndarray, *, learned: bool) -> tuple[Belief, float]:
-        """The belief on the trials ``waiting`` and then on all new configs, and the best value seen."""
+    def _belief(self, waiting: np.ndarray, *, learned: bool, tuned: bool = False) -> tuple[Belief, float]:
+        """The belief on the trials ``waiting`` and then on all new configs, and the best value seen.
+
+        ``tuned``: by a kernel that is fitted to this sweep, without history.
+        """
         configs = [self.history[int(n)].config for n in waiting] + self.new
         rows = self._rows()
         pending = [number for number, trial in self.history.running.items() if not trial.steps]
@@ -324,7 +326,7 @@ class _Decision:
             there = at[len(configs) + len(rows) :]
             z = np.concatenate([z, places.believe(seen, z, variance, there).mean])
             seen, variance = np.concatenate([seen, there]), np.concatenate([variance, np.full(len(there), 0.01)])
-        if not learned and len(rows) >= FEWEST_RESULTS:
+        if tuned:
             return self.ground.tuned(seen, z, variance, wanted), best
         return places.believe(seen, z, variance, wanted), best
 
@@ -375,7 +377,7 @@ class _Decision:
         if not alone:
             handful = self.rng.choice(len(self.new), min(HANDFUL, len(self.new)), replace=False)
             self.new = [self.new[int(i)] for i in handful]
-        belief, _ = self._belief(np.zeros(0, dtype=int), learned=False)
+        belief, _ = self._belief(np.zeros(0, dtype=int), learned=False, tuned=True)
         picked = int(np.argmax(np.round(belief.mean + 0.5 * belief.deviation, 12)))
         return Choice(None, self.new[picked], PLAIN, f"expected {belief.mean[picked]:.2f} ± {belief.deviation[picked]:.2f}")
 

@@ -191,8 +191,7 @@ def trials_of(files: Files, keys: Collection[tuple[str, int]], told: pa.Table | 
     if told is None:
         compacted = load(files, LEADERS, ranking.TOLD)
         told = None if compacted is None else compacted.rows
-    leaders = () if told is None else zip(told["sweep"].to_pylist(), told["trial"].to_pylist(), strict=True)
-    known = set(leaders)
+    known = set() if told is None else set(zip(told["sweep"].to_pylist(), told["trial"].to_pylist(), strict=True))
     others = sorted({sweep for sweep, trial in keys if (sweep, trial) not in known})
     tables = [load_view(files, sweep, "trials", ranking.TOLD) for sweep in others]
     return union(tables if told is None else [told.select(ranking.TOLD), *tables])
