@@ -60,6 +60,7 @@ class Job:
     sources: bool
     lacking: float = 0.0
     shifted: bool = False
+    described: bool = True
 
     @property
     def key(self) -> str:
@@ -102,8 +103,9 @@ def jobs_of(folder: Path, table: str, options: argparse.Namespace) -> Iterator[J
             for method in options.methods.split(","):
                 job = Job(table, task, method, seed, options.workers, corrupt="none", sources=False)
                 learns = len(tasks) > 1 and not method.endswith("-empty") and algorithms(method)[0] not in never_learn
-                faults = {"corrupt": options.corrupt, "lacking": options.lacking, "shifted": options.shifted}
-                yield replace(job, sources=True, **faults) if learns else job
+                faults = {"corrupt": options.corrupt, "lacking": options.lacking}
+                known = {"shifted": options.shifted, "described": not options.undescribed}
+                yield replace(job, sources=True, **faults, **known) if learns else job
 
 
 def algorithms(method: str) -> tuple[str, str | None]:
@@ -151,6 +153,7 @@ def run(given: tuple[Job, str]) -> tuple[Job, dict[str, Any] | str]:
             corrupt=job.corrupt,
             lacking=job.lacking,
             shifted=job.shifted,
+            descriptors=job.described,
         )
     except Exception as error:  # noqa: BLE001, one fault must not end hours of runs
         return job, f"{type(error).__name__}: {error}"
@@ -237,6 +240,7 @@ def _title(table: str, options: argparse.Namespace) -> str:
         f"sources: {options.corrupt}": options.corrupt != "none",
         f"sources lack {options.lacking:.0%} of the parameters": options.lacking > 0,
         "sources a decade off": options.shifted,
+        "tasks not described": options.undescribed,
     }
     return ", ".join([table, *(condition for condition, holds in unusual.items() if holds)])
 
@@ -272,6 +276,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--shifted", action="store_true", help="sources hold trials a decade or more from the best learning rate only"
     )
+    parser.add_argument("--undescribed", action="store_true", help="the numbers that describe the tasks are not known")
     parser.add_argument("--tasks", type=int, default=None, help="only the first N tasks of each table")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", default="build/selector.jsonl", help="results; the plots go beside it")
