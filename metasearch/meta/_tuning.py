@@ -16,7 +16,7 @@ from scipy.linalg import cho_solve, cholesky
 from scipy.optimize import minimize
 
 from metasearch.meta.features import Layout
-from metasearch.meta.surrogate import JITTER, PRACTICE_DEVIATION, Belief, Kernel, Places, response_features
+from metasearch.meta.surrogate import JITTER, PRACTICE_DEVIATION, Belief, Kernel, Places, response_features, squared_distances
 
 FEWEST_RESULTS, MOST_RESULTS = 8, 64
 STEPS = 12
@@ -69,7 +69,7 @@ class _Problem:
         self.kernel, points_ND, doubt_N = kernel, results.points_ND[kept], results.doubt_N[kept]
         scaled, names = kernel.scaled(points_ND, layout), np.array([name for name, _ in layout.groups])
         self.names = sorted(set(names[np.ptp(points_ND, axis=0) > 0].tolist()))
-        squares = [_square(scaled[:, names == name]) for name in self.names]
+        squares = [squared_distances(part, part) for part in (scaled[:, names == name] for name in self.names)]
         self.square_PNN = np.array(squares).reshape(len(squares), len(kept), len(kept))
         features = response_features(points_ND, layout)
         self.response_NN = (kernel.response + kernel.own_response) * (features @ features.T)
@@ -116,9 +116,3 @@ class _Problem:
             level=kernel.level * level,
             noise=kernel.noise * noise,
         )
-
-
-def _square(points_NK: np.ndarray) -> np.ndarray:
-    """(N, N): squared distances."""
-    lengths_N = (points_NK**2).sum(1)
-    return np.asarray(np.maximum(lengths_N[:, None] + lengths_N[None] - 2.0 * points_NK @ points_NK.T, 0.0))

@@ -86,10 +86,14 @@ class Kernel:
         return asdict(self)
 
 
+def squared_distances(left_ND: np.ndarray, right_MD: np.ndarray) -> np.ndarray:
+    square_NM = (left_ND**2).sum(1)[:, None] + (right_MD**2).sum(1)[None] - 2.0 * left_ND @ right_MD.T
+    return np.asarray(np.maximum(square_NM, 0.0))
+
+
 def matern(left_ND: np.ndarray, right_MD: np.ndarray, zoom: float = 1.0) -> np.ndarray:
     """Matérn-5/2 correlations between scaled points."""
-    square_NM = (left_ND**2).sum(1)[:, None] + (right_MD**2).sum(1)[None] - 2.0 * left_ND @ right_MD.T
-    far_NM = np.sqrt(np.maximum(square_NM, 0.0) * (5.0 * zoom * zoom))
+    far_NM = np.sqrt(squared_distances(left_ND, right_MD) * (5.0 * zoom * zoom))
     return np.asarray((1.0 + far_NM + far_NM**2 / 3.0) * np.exp(-far_NM))
 
 
@@ -174,8 +178,7 @@ class Places:
         self.covariance = np.zeros((0, 0))
 
     def add(self, points_ND: np.ndarray, doubt_N: np.ndarray) -> None:
-        points_ND = self.kernel.normalised(points_ND, self.layout, np.tile(self.descriptor_E, (len(points_ND), 1)))
-        scaled, features = self.kernel.scaled(points_ND, self.layout), response_features(points_ND, self.layout)
+        scaled, features = self._read(points_ND)
         before = len(self.mean)
         self.doubt = np.concatenate([self.doubt, doubt_N])
         self._scaled = np.concatenate([self._scaled, scaled])
@@ -206,8 +209,7 @@ class Places:
 
     def foreseen(self, points_ND: np.ndarray, doubt_N: np.ndarray) -> Belief:
         """What is believed of points that are not added, before anything is observed here."""
-        points_ND = self.kernel.normalised(points_ND, self.layout, np.tile(self.descriptor_E, (len(points_ND), 1)))
-        scaled, features = self.kernel.scaled(points_ND, self.layout), response_features(points_ND, self.layout)
+        scaled, features = self._read(points_ND)
         variance = self._variance(features, doubt_N)
         mean = self.kernel.mean - self.kernel.practice * (doubt_N - self.usual_doubt)
         if self.past is None:
@@ -215,6 +217,11 @@ class Places:
         known = self.past.seen_from(scaled, features)
         left = np.maximum(variance - (known**2).sum(0), JITTER)
         return Belief(mean + known.T @ self.past.surprise, np.sqrt(left))
+
+    def _read(self, points_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Points as the Matérn kernels and as the quadratic response take them."""
+        points_ND = self.kernel.normalised(points_ND, self.layout, np.tile(self.descriptor_E, (len(points_ND), 1)))
+        return self.kernel.scaled(points_ND, self.layout), response_features(points_ND, self.layout)
 
     def _variance(self, features: np.ndarray, doubt_N: np.ndarray) -> np.ndarray:
         """Before anything is observed, on this or any task."""
@@ -236,8 +243,7 @@ class Places:
 
     def believe_elsewhere(self, z: np.ndarray, variance: np.ndarray, points_ND: np.ndarray, doubt_N: np.ndarray) -> Belief:
         """The belief at points that are not added, after one observation of every place. Without past tasks only."""
-        points_ND = self.kernel.normalised(points_ND, self.layout, np.tile(self.descriptor_E, (len(points_ND), 1)))
-        scaled, features = self.kernel.scaled(points_ND, self.layout), response_features(points_ND, self.layout)
+        scaled, features = self._read(points_ND)
         across = self._prior(scaled, features) + PRACTICE_DEVIATION**2 * np.outer(doubt_N, self.doubt)
         mean = self.kernel.expected(doubt_N - self.usual_doubt, len(z))
         known = self.covariance + np.diag(variance + self.noise)

@@ -112,21 +112,22 @@ def load(files: Files, view: str, columns: Sequence[str] | None = None) -> Compa
 
 def load_ranking(files: Files, tasks: Sequence[str] | None, by: str, top: int) -> Ranking | None:
     """What is needed to rank those of ``tasks`` (names or ids, all if None); None if the store was never compacted."""
-    few = by == "trial" and top <= _LEADERS_OF_A_TASK
-    file = _File.of(files, LEADERS if few else RANKING)
-    if few and file is not None and _unchanged(files, file):
-        return _known(file, tasks, top)
-    file = _File.of(files, RANKING) if few else file
+    if by == "trial" and top <= _LEADERS_OF_A_TASK:
+        leaders = _File.of(files, LEADERS)
+        if leaders is not None and not leaders.outdated and not _others(files, leaders):
+            return _known(leaders, tasks, top)
+    file = _File.of(files, RANKING)
     if file is None:
         return None
-    if not _unchanged(files, file):
-        return Ranking.of(_with_others(files, file, [name for name in file.others if list_segments(files, name)]))
+    others = _others(files, file)
+    if others or file.outdated:
+        return Ranking.of(_with_others(files, file, others))
     return _known(file, tasks, top if by == "trial" else None)
 
 
-def _unchanged(files: Files, file: _File) -> bool:
-    """Does it speak for every sweep?"""
-    return not file.outdated and not any(list_segments(files, name) for name in file.others)
+def _others(files: Files, file: _File) -> list[str]:
+    """The sweeps for which it does not speak."""
+    return [name for name in file.others if list_segments(files, name)]
 
 
 def _known(file: _File, tasks: Sequence[str] | None, top: int | None) -> Ranking:
@@ -135,7 +136,7 @@ def _known(file: _File, tasks: Sequence[str] | None, top: int | None) -> Ranking
     blocks = [_Block(*block) for block in json.loads(file.stamps["metasearch.tasks"])]
     asked = [block for block in blocks if tasks is None or block.task_id in tasks or block.task in tasks]
     rows = _first(file, asked, top)
-    ranked = rows.select([name for name in (*ranking.RANKED, *ranking.FIGURES) if name in rows.column_names])
+    ranked = rows.select((*ranking.RANKED, *ranking.FIGURES))
     told = _plain(rows.select(ranking.TOLD)) if set(ranking.TOLD) <= set(rows.column_names) else None
     return Ranking(ranked, noise, tuple((block.task, block.task_id) for block in asked), told)
 
