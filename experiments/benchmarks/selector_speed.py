@@ -106,9 +106,10 @@ def main() -> None:
     began = time.perf_counter()
     selector = META.build(META.learn(META.init(derive(0, "i")), past(), derive(0, "l")))
     print(f"learned from 600 trials of 12 tasks in {time.perf_counter() - began:.1f} s")
-    log = history_of(trials)
+    log, nothing = history_of(trials), META.build(META.init(derive(0, "i")))
     contestants = (
         ("meta, every decision", selector, selector, ("propose", "judge", "thaw")),
+        ("meta with nothing known, every decision", nothing, nothing, ("propose", "judge", "thaw")),
         ("Optuna's TPE, proposals", Tpe(), Asha(), ("propose",)),
     )
     for name, searcher, scheduler, counted in contestants:

@@ -14,8 +14,8 @@ from metasearch.core.history import History
 from metasearch.core.rng import derive
 from metasearch.core.space import Space
 from metasearch.meta._tuning import Results
-from metasearch.meta.features import Layout
-from metasearch.meta.practice import doubts
+from metasearch.meta.features import Layout, layout_of
+from metasearch.meta.practice import doubts, openness
 from metasearch.meta.surrogate import Belief, Places, Surrogate
 from metasearch.meta.theta import Theta, plain_kernel
 
@@ -49,16 +49,17 @@ def gaussian_process(theta: Theta, layout: Layout, descriptor: Mapping[str, floa
 class Ground:
     """``places[0]``: without history; ``places[1]``, if anything was learned: with it. Configs are places by their id.
 
-    ``points``, ``doubts``: the same configs as points of the layout, and what practice holds against them. ``costs``: what past
-    sweeps teach of seconds per step.
+    ``points``, ``doubts``: the same configs as points of the layout, and what practice holds against them. ``openness``: how much
+    of the space practice leaves in play. ``costs``: what past sweeps teach of seconds per step.
     """
 
     def __init__(self, history: History, theta: Theta, learned: Learned) -> None:
         self.theta, self.learned, self.space = theta, learned, history.sweep.space
-        self.layout = theta.layout_for(self.space)
+        self.layout, self._own = theta.layout_for(self.space), layout_of((), self.space)
         self.costs = theta.costs.on(self.layout)
         some = self.space.candidates or [self.space.sample(derive(0, "doubt", k)) for k in range(USUAL_AMONG)]
-        self.usual_doubt = float(doubts(map(self.space.encode, some), self.layout).mean())
+        doubt = self.doubted(some)
+        self.usual_doubt, self.openness = float(doubt.mean()), openness(doubt)
         self._start(circumstances(history.sweep.task.descriptor, history.sweep.horizon))
 
     def _start(self, descriptor: Mapping[str, float]) -> None:
@@ -71,6 +72,10 @@ class Ground:
         if learned is not None:
             self.places.append(learned)
 
+    def doubted(self, configs: Sequence[Config]) -> np.ndarray:
+        """What practice holds against ``configs``, in the ranges of this sweep: those of earlier ones may lie elsewhere."""
+        return doubts(map(self.space.encode, configs), self._own)
+
     def update(self, history: History, fact: Fact) -> None:
         return None
 
@@ -82,7 +87,7 @@ class Ground:
             new = list({config.id: config for config in configs}.values())
         if new:
             codes = [self.space.encode(config) for config in new]
-            points, doubt_N = self.layout.points(codes, self.space.names), doubts(codes, self.layout)
+            points, doubt_N = self.layout.points(codes, self.space.names), self.doubted(new)
             self.points, self.doubts = np.concatenate([self.points, points]), np.concatenate([self.doubts, doubt_N])
             for places in self.places:
                 places.add(points, doubt_N)

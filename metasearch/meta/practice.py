@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import softmax
 
 from metasearch.core.scales import LEARNING_RATES
 from metasearch.meta.features import Code, Layout
@@ -40,6 +41,9 @@ OFF, OFF_FAR = 0.25, 0.5
 NARROW, WIDE = 1.5, 3.0
 """Decades: who searches so narrow a range of learning rates has used what practice knows; in so wide a one it is heard in full."""
 
+HEEDED = 8.0
+"""A config is drawn with a probability that falls by a factor e for each 1/8 of doubt."""
+
 
 @dataclass(frozen=True)
 class _Limit:
@@ -63,6 +67,18 @@ LIMITS: Mapping[str, _Limit] = {
 def doubts(codes: Iterable[Code], layout: Layout) -> np.ndarray:
     """Of each config, from 0 to 1. ``layout`` tells which learning rates are under discussion."""
     return np.array([1.0 - math.exp(-_against(code, layout)) for code in codes])
+
+
+def chances(doubt_N: np.ndarray) -> np.ndarray:
+    """With which probability each config is drawn, if one is drawn as practice suggests."""
+    return np.asarray(softmax(-HEEDED * doubt_N))
+
+
+def openness(doubt_N: np.ndarray) -> float:
+    """The share of configs that practice leaves in play: the effective number of those drawn so (Kish, 1965) over all. It is 1
+    where all are doubted alike.
+    """
+    return float(1.0 / (len(doubt_N) * (chances(doubt_N) ** 2).sum()))
 
 
 def _against(code: Code, layout: Layout) -> float:

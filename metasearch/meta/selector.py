@@ -5,11 +5,9 @@ Every slice is one choice between a new config and the trials that wait, made by
 - *history*: the surrogate conditioned on all past tasks and on this sweep's partial curves. With probability ``PERSIST`` it goes on
   with the most promising trial that has begun, else it takes the highest expected improvement per remaining cost.
 - *plain*: no history. Successive halving decides which trial goes on; new configs are the best of the candidates, beside history
-  of a handful, by a surrogate that is tuned to this sweep alone and knows what practice holds against them, or, as the guard, drawn
-  at random.
+  of a handful, by a surrogate that is tuned to this sweep alone and knows what practice holds against them, or are drawn.
 
-The guard's random trials measure history's say: the share of comparisons, at equal fidelity, that history's trials win against
-them. Misleading history cannot win these, whatever it claims of itself, and so loses its say within a few cheap slices.
+How often each is asked follows from the trials of the guard (``_guard``).
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.special import betaincc, ndtr, softmax
+from scipy.special import ndtr
 
 from metasearch.core.archive import Archive
 from metasearch.core.config import Config
@@ -29,17 +27,17 @@ from metasearch.core.event import CONTINUE, Action, TrialId, Verdict
 from metasearch.core.history import History, Trial
 from metasearch.core.protocols import Proposal
 from metasearch.core.rng import derive
+from metasearch.meta import _guard as guard
 from metasearch.meta import _units as units
 from metasearch.meta._ground import PARENTS, Ground, Learned, candidates, gaussian_process, neighbours
-from metasearch.meta._traces import ETA, Halving, Traces, compared
+from metasearch.meta._guard import GUARD, HISTORY, PLAIN
+from metasearch.meta._traces import ETA, Halving, Traces
 from metasearch.meta.costs import limited_by_time, paces
-from metasearch.meta.practice import doubts
+from metasearch.meta.practice import chances
 from metasearch.meta.surrogate import Belief, Surrogate
 from metasearch.meta.theta import Theta, learn
 
 NAME = "meta"
-
-HISTORY, PLAIN, GUARD = "history", "plain", "guard"
 
 PERSIST = 0.7
 PERSIST_EARLY = 0.3
@@ -47,20 +45,10 @@ PROMISING = 0.3
 OPENING, OPENING_AGE = 8, 0.035
 """History's first trials are a portfolio: each of so many gets this share of a full training before any gets more."""
 
-GUARD_SHARE = 0.12
-"""Of what was spent, this much goes to the guard while it has fewer than ``GUARD_TRIALS``."""
-
-GUARD_TRIALS = 8
-BETTER_THAN_CHANCE = 0.75
-"""History keeps its say as far as it is probable that its trials win more than this share against random ones."""
-
-MOST_COMPARISONS = 12.0
-FIRST_SAY = 0.9
 ROWS = 300
 RANDOM_SHARE = 0.3
 PLAIN_START = 6
-UNDOUBTED = 8.0
-"""With no history the first ``PLAIN_START`` are drawn with a probability that falls by a factor e for each 1/8 of doubt."""
+"""Without history so many are drawn, as practice suggests."""
 
 LOST = 0.2
 """With less say than this history is as good as not there, and the plain arm alone."""
@@ -115,13 +103,12 @@ class Selector:
     def explain(self, history: History) -> dict[str, Any]:
         """What was reused and what it is worth so far; plain data."""
         traces = self._traces(history)
-        ours, guards = _by_origin(history)
         return {
             "past_tasks": self.theta.tasks,
             "past_trials": self.theta.trials,
             "past_sweeps": list(self.theta.sweeps),
-            "say_of_history": self._say(history, traces),
-            "won_against_guard": compared(traces, ours, guards),
+            "say_of_history": self._say(history),
+            "won_against_guard": guard.won(history, traces),
             "trials": {origin: sum(trial.origin == origin for trial in history) for origin in (HISTORY, PLAIN, GUARD)},
         }
 
@@ -144,21 +131,9 @@ class Selector:
         decision = _Decision(self, history, ground, able, rng, may_begin=may_begin, refines=new_only)
         return decision.choice()
 
-    def _say(self, history: History, traces: Traces) -> float:
-        """How probable it is that history helps (see ``BETTER_THAN_CHANCE``); 0 without any."""
-        if not self.theta.results:
-            return 0.0
-        ours, guards = _by_origin(history)
-        share = compared(traces, ours[-40:], guards[-20:])
-        if share is None:
-            return FIRST_SAY
-        weight = min(2.0 * len(ours) * len(guards) / (len(ours) + len(guards)), MOST_COMPARISONS)
-        return float(betaincc(2.0 + share * weight, 1.0 + (1.0 - share) * weight, BETTER_THAN_CHANCE))
-
-
-def _by_origin(history: History) -> tuple[list[TrialId], list[TrialId]]:
-    ours = [trial.number for trial in history if trial.origin == HISTORY and trial.steps]
-    return ours, [trial.number for trial in history if trial.origin == GUARD and trial.steps]
+    def _say(self, history: History) -> float:
+        """How probable it is that history helps; 0 without any."""
+        return guard.say(history, self._traces(history), self._ground(history).openness) if self.theta.results else 0.0
 
 
 def belief_on_ends(selector: Selector, history: History, others: Sequence[Config] = ()) -> tuple[Belief, float, float, float]:
@@ -202,13 +177,13 @@ class _Decision:
     def choice(self) -> Choice | None:
         if not self.new and not self.able.any():
             return None
-        say = self.selector._say(self.history, self.traces)
+        say = self.selector._say(self.history)
         if not len(self.begun):
             return self._first(say)
         if not self.new and not self._worth_going_on():
             return None
-        if self.new and say > 0 and self._guard_is_due():
-            return self._begin_random()
+        if self.new and say > 0 and guard.is_due(self.history):
+            return self._draw(GUARD)
         return self._by_history() if self.rng.random() < say else self._plainly(alone=say < LOST)
 
     def _worth_going_on(self) -> bool:
@@ -233,26 +208,20 @@ class _Decision:
         space = self.history.sweep.space
         if not len(self.history) and not space.candidates:
             return Choice(None, space.default(), PLAIN, "defaults")
-        return self._begin_undoubted()
+        return self._draw(PLAIN)
 
-    def _guard_is_due(self) -> bool:
-        guards = [trial for trial in self.history if trial.origin == GUARD]
-        spent = sum(trial.step for trial in guards)
-        return len(guards) < GUARD_TRIALS and spent < GUARD_SHARE * self.history.steps_spent
-
-    def _begin_random(self) -> Choice | None:
-        """From the whole space: the candidates lean towards what was good."""
-        drawn = draw(self.history, self.rng)
-        return None if drawn is None else Choice(None, drawn, GUARD, "drawn at random")
-
-    def _begin_undoubted(self) -> Choice:
-        """Drawn at random from what may begin, the rather, the less practice doubts it."""
+    def _draw(self, origin: str) -> Choice:
+        """A config drawn at random from what may begin, the rather, the less practice doubts it."""
         pool = self.new
         if not self.history.sweep.space.candidates:
             pool = [draw(self.history, self.rng) or config for config in self.new]
-        doubt = doubts(map(self.history.sweep.space.encode, pool), self.ground.layout)
-        chance = softmax(-UNDOUBTED * doubt)
-        return Choice(None, pool[int(self.rng.choice(len(pool), p=chance))], PLAIN, "drawn as practice suggests")
+        chance = chances(self.ground.doubted(pool))
+        return Choice(None, pool[int(self.rng.choice(len(pool), p=chance))], origin, "drawn as practice suggests")
+
+    def _draw_blindly(self) -> Choice | None:
+        """From the whole space: the candidates lean towards what was good."""
+        drawn = draw(self.history, self.rng)
+        return None if drawn is None else Choice(None, drawn, PLAIN, "drawn at random")
 
     # The arm with history
 
@@ -371,9 +340,9 @@ class _Decision:
             waiting = np.flatnonzero(self.able)
             return self._go_on(int(waiting[int(np.argmin(self.lowest_N[waiting]))]))
         if alone and len(self.begun) < PLAIN_START:
-            return self._begin_undoubted()
+            return self._draw(PLAIN)
         if self.rng.random() < RANDOM_SHARE or len(self.begun) < PLAIN_START:
-            return self._begin_random()
+            return self._draw_blindly() if alone else self._draw(GUARD)
         if not alone:
             handful = self.rng.choice(len(self.new), min(HANDFUL, len(self.new)), replace=False)
             self.new = [self.new[int(i)] for i in handful]

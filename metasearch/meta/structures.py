@@ -19,6 +19,7 @@ from metasearch.core.config import Config, Value
 from metasearch.core.domains import Domain, Int
 from metasearch.core.rng import derive
 from metasearch.core.space import Space
+from metasearch.meta.features import layout_of
 from metasearch.meta.practice import doubts
 from metasearch.meta.surrogate import Places
 from metasearch.meta.theta import Theta
@@ -127,7 +128,7 @@ def _best(places: Places, space: Space, settings: Sequence[Config], structure: M
     """The strategy of that structure of which most is expected, with mean and standard deviation."""
     configs = [space.complete({**setting, **structure}) for setting in settings]
     codes = [space.encode(config) for config in configs]
-    belief = places.foreseen(places.layout.points(codes, space.names), doubts(codes, places.layout))
+    belief = places.foreseen(places.layout.points(codes, space.names), doubts(codes, layout_of((), space)))
     first = int(np.argmax(belief.mean))
     return configs[first], float(belief.mean[first]), float(belief.deviation[first])
 

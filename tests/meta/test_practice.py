@@ -5,15 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from metasearch.core.archive import Archive
 from metasearch.core.config import Value
 from metasearch.core.domains import Choice, Float
 from metasearch.core.history import History, Trial
 from metasearch.core.protocols import Progress
+from metasearch.core.rng import derive
 from metasearch.core.space import Space
+from metasearch.meta._guard import GUARD
 from metasearch.meta.features import layout_of
 from metasearch.meta.practice import doubts
 from metasearch.meta.selector import META, Selector
 from metasearch.testing.contract import make_sweep, run_sweep
+from tests.meta.archives import drawn_task
 
 SELECTOR: Selector = META.build(META.init(np.random.default_rng(0)))
 WIDE = Space.of(
@@ -46,6 +50,16 @@ def test_the_usual_learning_rate_is_that_of_the_optimizer(optimizer: str, usual:
 def test_a_narrow_range_and_unknown_parameters_leave_practice_nothing_to_say() -> None:
     assert doubt(Space.of(lr=Float(1.0, 10.0, log=True)), lr=10.0) == 0.0
     assert doubt(Space.of(patience=Float(0.0, 100.0)), patience=100.0) == 0.0
+
+
+def test_where_earlier_sweeps_searched_does_not_move_what_is_usual_here() -> None:
+    low = Space.of(learning_rate=Float(1e-8, 1e-5, log=True), beta1=Float(0.0, 0.9999, complement=True))
+    past = Archive(tuple(drawn_task(f"low {k}", low, lambda config: -float(np.log10(config["learning_rate"]))) for k in range(3)))
+    selector = META.build(META.learn(META.init(derive(0, "i")), past, derive(0, "l")))
+    sweep = make_sweep(WIDE, trials=24)
+    history = History.fold(run_sweep(sweep, selector, selector, Falling(1e-3), workers=1))
+    rates = [trial.config["learning_rate"] for trial in history if trial.origin == GUARD]
+    assert rates and np.median(np.abs(np.log10(rates) + 3.0)) < 1.5
 
 
 class Falling:

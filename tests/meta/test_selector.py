@@ -17,9 +17,10 @@ from metasearch.core.protocols import Progress, Scheduler, Searcher
 from metasearch.core.rng import derive
 from metasearch.core.space import Space
 from metasearch.core.sweep import Budget
+from metasearch.meta._guard import GUARD, HISTORY
 from metasearch.meta.features import layout_of
 from metasearch.meta.saving import saving
-from metasearch.meta.selector import GUARD, HISTORY, META, Selector
+from metasearch.meta.selector import META, Selector
 from metasearch.meta.theta import Theta
 from metasearch.search.asha import Asha
 from metasearch.search.random import Random
