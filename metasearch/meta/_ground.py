@@ -74,7 +74,7 @@ class Ground:
 
     def doubted(self, configs: Sequence[Config]) -> np.ndarray:
         """What practice holds against ``configs``, in the ranges of this sweep: those of earlier ones may lie elsewhere."""
-        return doubts(map(self.space.encode, configs), self._own)
+        return doubts([self.space.encode(config) for config in configs], self._own)
 
     def update(self, history: History, fact: Fact) -> None:
         return None

@@ -91,14 +91,16 @@ class Theta:
         """Past results as points of ``layout``; None if there are none."""
         if not self.results:
             return None
-        points = [layout.point(result.code, self.known[result.task]) for result in self.results]
+        codes = [result.code for result in self.results]
+        unknown = [frozenset(layout.names).difference(self.known[result.task]) for result in self.results]
         return Rows(
-            np.array(points),
+            np.array([layout.point(result.code, self.known[result.task]) for result in self.results]),
             np.array([result.z for result in self.results]),
             np.array([result.variance for result in self.results]),
             np.array([result.task for result in self.results]),
             np.array([self.place(descriptor) for descriptor in self.descriptors]),
-            doubts((result.code for result in self.results), layout),
+            doubts(codes, layout, unknown),
+            np.array([[name in names for name in layout.names] for names in unknown]),
         )
 
     def place(self, descriptor: Mapping[str, float]) -> np.ndarray:
