@@ -142,7 +142,7 @@ class Experience:
         features_F[:1], features_F[HIGHEST], features_F[LENGTH] = math.log(EARLY), 0.0, log_horizon
         change_MSC = np.zeros((len(rate_M), 2, len(AHEAD)))
         change_MSC[:, 1, 0] = rate_M
-        return float(rate_M[int(np.argmax(self.gains(change_MSC, np.tile(features_F, (len(rate_M), 1)), most=0)[0]))])
+        return float(rate_M[int(np.argmax(self.gains(change_MSC, features_F[None], most=0)[0]))])
 
     def foretold(self, kind: Kind, before_C: np.ndarray, after_MC: np.ndarray, trace_T: np.ndarray) -> Told | None:
         """What each change gains; learning rates as they are. None if experience is too far away: of other kinds of trials, or of
@@ -150,10 +150,8 @@ class Experience:
         """
         if kind.name not in self.usual or not self._reaches(trace_T[LENGTH]):
             return None
-        count, features_F = len(after_MC), kind.tell(trace_T)
-        change_MSC = np.stack([np.tile(before_C, (count, 1)), after_MC], axis=1)
-        relative_to = np.full(count, self.usual_of(kind))
-        changes = relative(change_MSC, np.tile(features_F, (count, 1)), relative_to)
+        change_MSC = np.stack([np.tile(before_C, (len(after_MC), 1)), after_MC], axis=1)
+        changes = relative(change_MSC, kind.tell(trace_T)[None], np.array([self.usual_of(kind)]))
         mean_M, deviation_M, left_M = self.gains(*changes, most=MOST_CERTAIN)
         left = float(np.nanmean(left_M))
         return Told(mean_M, deviation_M, left > VAGUE) if left < NOTHING else None
@@ -167,7 +165,7 @@ class Experience:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean and deviation, learning rates relative to the usual one; and the share of the variance that experience left, which
         takes the longest: it is worked out for the ``most`` changes of the highest mean, and NaN for the others, whose deviations
-        are those without experience.
+        are those without experience. Features may be one row for all changes.
         """
         at_MF = self.scales.standard(features_MF)
         own_M = np.maximum(covariance(self.scales, change_MSC, at_MF, change_MSC, at_MF).diagonal(), 1e-12)
@@ -300,10 +298,15 @@ def relative(change_NSC: Array, features_NF: Array, usual_N: Array, xp: Any = np
 
 
 def covariance(scales: Scales, a_NSC: Array, a_NF: Array, b_MSC: Array, b_MF: Array, xp: Any = np) -> Array:
-    """Of gains: four covariances of h, where the features are near each other. A part of h is the same for all lengths."""
+    """Of gains: four covariances of h, where the features are near each other. A part of h is the same for all lengths.
+
+    What changes of one trial have in common is one column: their features, if given so, and what lies ahead without any change.
+    """
     ahead: Any = 0.0
+    alone = xp is np and bool((b_MSC[:, 0] == b_MSC[:1, 0]).all())
+    to = (b_MSC[:1, 0] if alone else b_MSC[:, 0], b_MSC[:, 1])
     for i, j in product(range(2), repeat=2):
-        far = xp.sqrt(5.0 * _apart(a_NSC[:, i], b_MSC[:, j], scales.reaches, xp) + 1e-12)
+        far = xp.sqrt(5.0 * _apart(a_NSC[:, i], to[j], scales.reaches, xp) + 1e-12)
         ahead = ahead + (1.0 if i == j else -1.0) * (1.0 + far + far**2 / 3.0) * xp.exp(-far)  # Matérn-5/2
     reaches = [math.inf if n == LENGTH else reach for n, reach in enumerate(scales.feature_reaches)]
     near = xp.exp(-0.5 * _apart(a_NF, b_MF, reaches, xp))
