@@ -51,10 +51,6 @@ class Layout:
             columns += [(name, "option")] * len(self.options.get(name, ()))
         return tuple(columns)
 
-    def kind(self, name: str) -> str:
-        """Whether what is seen of a parameter is a "number" or else an "option"."""
-        return "number" if name in self.numbers else "option"
-
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """What each coordinate is called: the parameter for a number, ``parameter=option`` for an option; "" for an absence."""

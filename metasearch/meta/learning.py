@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from metasearch.meta.features import Layout
-from metasearch.meta.surrogate import ANYWHERE, NEAR_RESPONSE, PRACTICE_DEVIATION, Kernel, Rows
+from metasearch.meta.surrogate import NEAR_RESPONSE, PRACTICE_DEVIATION, Kernel, Rows
 
 STEPS = 150
 TASKS_AT_ONCE, ROWS_AT_ONCE = 6, 240
@@ -92,22 +92,14 @@ class _Problem:
         self.number = torch.tensor([kind == "number" for _, kind in layout.groups])
         self.variance, self.task = torch.tensor(rows.variance_N), torch.tensor(rows.task_N)
         self.descriptor, self.doubt = torch.tensor(rows.descriptor_TE), torch.tensor(rows.doubt_N)
-        self.unknown = torch.tensor(rows.unknown_NP, dtype=torch.float64)
-        named = [(layout.kind(name), name) for name in layout.names]
-        self.named = torch.tensor([place[kind_and_name] for kind_and_name in named], dtype=torch.long)
-        self.named_half = torch.tensor([1 / math.sqrt(2) if kind == "option" else 1.0 for kind, _ in named], dtype=torch.float64)
         self.spread = torch.tensor(PRIOR_SPREAD, dtype=torch.float64)
 
     def loss(self, picked: np.ndarray) -> torch.Tensor:
         i, u = torch.tensor(picked), self.unknowns
         log_scale = u["log_scale"][self.task[i]]
         surprise = (self.z[i] - u["shift"][self.task[i]]) * torch.exp(-log_scale) - u["mean"] + u["practice"] * self.doubt[i]
-        attenuation = self._attenuation(i)
-        signal = self._of("shared") + self._of("own") + (self._of("near") if self.kernel.near else 0.0)
-        noise = self.variance[i] * torch.exp(-2 * log_scale) + self._of("noise") + (1.0 - attenuation**2) * signal
-        same = (self.task[i][:, None] == self.task[i][None]).double()
-        covariance = torch.outer(attenuation, attenuation) * self._covariance(i, same) + same * self._of("level")
-        factor = torch.linalg.cholesky(covariance + torch.diag(noise))
+        noise = self.variance[i] * torch.exp(-2 * log_scale) + self._of("noise")
+        factor = torch.linalg.cholesky(self._covariance(i) + torch.diag(noise))
         explained = torch.cholesky_solve(surprise[:, None], factor)[:, 0]
         misfit = 0.5 * (surprise * explained).sum() + torch.log(torch.diagonal(factor)).sum() + log_scale.sum()
         return misfit + len(picked) / self.rows_in_all * self._penalty()
@@ -115,8 +107,7 @@ class _Problem:
     def _of(self, name: str) -> torch.Tensor:
         return torch.exp(self.unknowns["variances"][VARIANCES.index(name)])
 
-    def _covariance(self, i: torch.Tensor, same: torch.Tensor) -> torch.Tensor:
-        """Without noise and without what is common to all results of a task."""
+    def _covariance(self, i: torch.Tensor) -> torch.Tensor:
         widths = torch.exp(torch.cat([self.unknowns["weights"], self.unknowns["variances"][-1:]]))[self.column] * self.half
         points = self._normalised(i)
         numbers = points[:, self.number]
@@ -124,20 +115,15 @@ class _Problem:
         scaled, response = points * widths, features @ features.T
         length = (scaled * scaled).sum(1)
         far = torch.sqrt(5 * ((length[:, None] + length[None] - 2 * scaled @ scaled.T).clamp_min(0) + 1e-12))
+        same = (self.task[i][:, None] == self.task[i][None]).double()
         base = _matern(far)
-        own = self._of("own") * _matern(far * self._of("own_zoom")) + self._of("own_response") * response
+        own = self._of("own") * _matern(far * self._of("own_zoom")) + self._of("own_response") * response + self._of("level")
         covariance = self._of("shared") * base + self._of("response") * response + same * own
         if self.kernel.near:
             apart = ((self.descriptor[self.task[i]][:, None] - self.descriptor[self.task[i]][None]) ** 2).sum(-1)
             near = self._of("near") * torch.exp(-0.5 * apart / self._of("near_reach") ** 2)
             covariance = covariance + near * (base + NEAR_RESPONSE * response)
         return covariance
-
-    def _attenuation(self, i: torch.Tensor) -> torch.Tensor:
-        """As ``Kernel.attenuation``."""
-        widths = torch.exp(self.unknowns["weights"])[self.named] * self.named_half
-        correlation = _matern(math.sqrt(5.0) * widths[:, None] * torch.tensor(ANYWHERE, dtype=torch.float64)).mean(1)
-        return torch.exp(self.unknown[i] @ torch.log(correlation))
 
     def _normalised(self, i: torch.Tensor) -> torch.Tensor:
         """As ``Kernel.normalised``."""

@@ -10,9 +10,8 @@ section 5; dropout from Srivastava et al. (2014).
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from statistics import fmean
 
 import numpy as np
 from scipy.special import softmax
@@ -65,19 +64,9 @@ LIMITS: Mapping[str, _Limit] = {
 }
 
 
-def doubts(codes: Sequence[Code], layout: Layout, unknown: Sequence[Collection[str]] = ()) -> np.ndarray:
-    """Of each config, from 0 to 1. ``layout`` tells which learning rates are under discussion. ``unknown``: for each config the
-    parameters of which its space knew nothing, if any; they count as they do in the mean over the other configs.
-    """
-    trusts = [_trusts(code, layout) for code in codes]
-    seen = {name: [trust[name] for trust in trusts if name in trust] for name in {name for trust in trusts for name in trust}}
-    usual = {name: fmean(found) for name, found in seen.items()}
-    lacking = unknown or [()] * len(codes)
-    left = [
-        math.prod(trust.values()) * math.prod(usual.get(name, 1.0) for name in sorted(names))
-        for trust, names in zip(trusts, lacking, strict=True)
-    ]
-    return 1.0 - np.array(left)
+def doubts(codes: Iterable[Code], layout: Layout) -> np.ndarray:
+    """Of each config, from 0 to 1. ``layout`` tells which learning rates are under discussion."""
+    return np.array([1.0 - math.exp(-_against(code, layout)) for code in codes])
 
 
 def chances(doubt_N: np.ndarray) -> np.ndarray:
@@ -92,17 +81,16 @@ def openness(doubt_N: np.ndarray) -> float:
     return float(1.0 / (len(doubt_N) * (chances(doubt_N) ** 2).sum()))
 
 
-def _trusts(code: Code, layout: Layout) -> dict[str, float]:
-    """What practice leaves of its trust, from 1 down to 0, by parameter; their product is left of all."""
-    against: dict[str, float] = {}
+def _against(code: Code, layout: Layout) -> float:
+    total = 0.0
     for name, value in code.items():
         if isinstance(value, str):
             continue
         if name in LEARNING_RATES:
-            against[name] = _off(value, _usual_rate(code), *layout.numbers[name])
+            total += _off(value, _usual_rate(code), *layout.numbers[name])
         elif limit := LIMITS.get("dropout" if "dropout" in name else name):
-            against[name] = limit.steep * max(0.0, value - limit.most)
-    return {name: math.exp(-much) for name, much in against.items()}
+            total += limit.steep * max(0.0, value - limit.most)
+    return total
 
 
 def _usual_rate(code: Code) -> float:

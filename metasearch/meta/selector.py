@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from metasearch.core.archive import Archive
 from metasearch.core.config import Config
@@ -31,7 +31,7 @@ from metasearch.meta import _guard as guard
 from metasearch.meta import _units as units
 from metasearch.meta._ground import PARENTS, Ground, Learned, candidates, gaussian_process, neighbours
 from metasearch.meta._guard import GUARD, HISTORY, PLAIN
-from metasearch.meta._traces import ETA, Halving, Traces
+from metasearch.meta._traces import ETA, Halving, Traces, compared
 from metasearch.meta.costs import limited_by_time, paces
 from metasearch.meta.practice import chances
 from metasearch.meta.surrogate import Belief, Surrogate
@@ -41,6 +41,11 @@ NAME = "meta"
 
 PERSIST = 0.7
 PERSIST_EARLY = 0.3
+RACED, MOST_RACED = 0.3, 24
+"""While no more trials have begun, which of them goes on depends on how they stand among each other too: what is not yet known of
+the task, its units and how early its curves tell, blurs what is foretold of their ends, but not who is ahead.
+"""
+
 PROMISING = 0.3
 OPENING, OPENING_AGE = 8, 0.035
 """History's first trials are a portfolio: each of so many gets this share of a full training before any gets more."""
@@ -233,7 +238,7 @@ class _Decision:
         opens = bool(self.new) and len(ours) < OPENING
         waiting = np.flatnonzero(self.able) if not opens else np.zeros(0, dtype=int)
         belief, best = self._belief(waiting, learned=True)
-        going, fresh = belief.mean[: len(waiting)], belief.mean[len(waiting) :]
+        going, fresh = belief.mean[: len(waiting)] + self._ahead(waiting), belief.mean[len(waiting) :]
         persist = PERSIST if len(self.begun) >= 3 else PERSIST_EARLY
         if len(waiting) and (not len(fresh) or (going.max() > PROMISING and self.rng.random() < persist)):
             return self._go_on(int(waiting[int(np.argmax(going))]))
@@ -248,6 +253,18 @@ class _Decision:
         return Choice(
             None, self.new[picked - len(waiting)], HISTORY, f"expected {belief.mean[picked]:.2f} ± {belief.deviation[picked]:.2f}"
         )
+
+    def _ahead(self, waiting: np.ndarray) -> np.ndarray:
+        """What standing before others is worth to each of the trials ``waiting``, the less, the further they are: normal scores of
+        the share of comparisons with all that have begun that they win.
+        """
+        field = len(self.begun)
+        if not 1 < field <= MOST_RACED:
+            return np.zeros(len(waiting))
+        numbers = [TrialId(int(number)) for number in self.begun]
+        won_N = np.array([compared(self.traces, [TrialId(int(n))], [m for m in numbers if m != n]) for n in waiting], dtype=float)
+        score_N = ndtri((won_N * (field - 1) + 0.5) / field)
+        return np.asarray(RACED * score_N * np.maximum(1.0 - self.age_N[waiting], 0.0))
 
     def _costs(self, waiting: np.ndarray) -> np.ndarray:
         """What the rest of a full training costs for the trials ``waiting`` and then for all new configs, up to a factor.

@@ -29,9 +29,6 @@ NEAR_RESPONSE = 0.2
 PRACTICE_DEVIATION, PRACTICE_HEARD = 0.3, 10
 """How uncertain the kernel's ``practice`` is on a task without history, and after so many trials it counts half."""
 
-ANYWHERE = (0.1, 0.3, 0.5, 0.7, 0.9)
-"""Distances from the centre, in half ranges, over which is averaged where a value is unknown."""
-
 JITTER = 1e-8
 
 
@@ -85,14 +82,6 @@ class Kernel:
             return self.absent_weight
         return self.weights.get(name, 1.0) if kind == "number" else self.option_weights.get(name, 1.0) / math.sqrt(2)
 
-    def attenuation(self, unknown_NP: np.ndarray, layout: Layout) -> np.ndarray:
-        """By which factor rows correlate less with all else because some of their values are unknown: the mean correlation of the
-        centre with a value anywhere in the range (after Girard et al., 2003, whose inputs are uncertain).
-        """
-        width_P = np.array([self._width(name, layout.kind(name)) for name in layout.names])
-        correlation_P = _matern(math.sqrt(5.0) * width_P[:, None] * np.array(ANYWHERE)).mean(1)
-        return np.asarray(np.exp(unknown_NP @ np.log(correlation_P)))
-
     def record(self) -> dict[str, object]:
         return asdict(self)
 
@@ -104,11 +93,8 @@ def squared_distances(left_ND: np.ndarray, right_MD: np.ndarray) -> np.ndarray:
 
 def matern(left_ND: np.ndarray, right_MD: np.ndarray, zoom: float = 1.0) -> np.ndarray:
     """Matérn-5/2 correlations between scaled points."""
-    return _matern(np.sqrt(squared_distances(left_ND, right_MD) * (5.0 * zoom * zoom)))
-
-
-def _matern(far: np.ndarray) -> np.ndarray:
-    return np.asarray((1.0 + far + far**2 / 3.0) * np.exp(-far))
+    far_NM = np.sqrt(squared_distances(left_ND, right_MD) * (5.0 * zoom * zoom))
+    return np.asarray((1.0 + far_NM + far_NM**2 / 3.0) * np.exp(-far_NM))
 
 
 def response_features(points_ND: np.ndarray, layout: Layout) -> np.ndarray:
@@ -121,8 +107,7 @@ def response_features(points_ND: np.ndarray, layout: Layout) -> np.ndarray:
 @dataclass(frozen=True)
 class Rows:
     """Results of past tasks. ``task_N``: index of each row's task in ``descriptor_TE``, whose columns are standardised.
-    ``doubt_N``: what practice holds against each config. ``unknown_NP``: the parameters, in the order of the layout's names, of
-    which the space of each config knew nothing.
+    ``doubt_N``: what practice holds against each config.
     """
 
     points_ND: np.ndarray
@@ -131,7 +116,6 @@ class Rows:
     task_N: np.ndarray
     descriptor_TE: np.ndarray
     doubt_N: np.ndarray
-    unknown_NP: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -286,18 +270,15 @@ class _Past:
         descriptor_NE = rows.descriptor_TE[rows.task_N]
         points_ND = kernel.normalised(rows.points_ND, layout, descriptor_NE)
         self.scaled, self.features = kernel.scaled(points_ND, layout), response_features(points_ND, layout)
-        self.attenuation_N = kernel.attenuation(rows.unknown_NP, layout)
         self.nearness_N = kernel.near * _nearness(descriptor_NE, descriptor_E[None], kernel)[:, 0]
         base, response = matern(self.scaled, self.scaled), self.features @ self.features.T
         same = rows.task_N[:, None] == rows.task_N[None]
-        own = kernel.own * matern(self.scaled, self.scaled, kernel.own_zoom) + kernel.own_response * response
+        own = kernel.own * matern(self.scaled, self.scaled, kernel.own_zoom) + kernel.own_response * response + kernel.level
         covariance = kernel.shared * base + kernel.response * response + same * own
         if kernel.near:
             nearness_NN = kernel.near * _nearness(descriptor_NE, descriptor_NE, kernel)
             covariance = covariance + nearness_NN * (base + NEAR_RESPONSE * response)
-        covariance = np.outer(self.attenuation_N, self.attenuation_N) * covariance + same * kernel.level
-        hidden_N = (1.0 - self.attenuation_N**2) * (kernel.shared + kernel.near + kernel.own)
-        self.factor = cholesky(covariance + np.diag(rows.variance_N + kernel.noise + hidden_N + JITTER), lower=True)
+        self.factor = cholesky(covariance + np.diag(rows.variance_N + kernel.noise + JITTER), lower=True)
         self.surprise = solve_triangular(self.factor, rows.z_N - kernel.mean + kernel.practice * rows.doubt_N, lower=True)
 
     def seen_from(self, scaled: np.ndarray, features: np.ndarray) -> np.ndarray:
@@ -305,7 +286,7 @@ class _Past:
         cross = self.kernel.shared * base + self.kernel.response * response
         if self.kernel.near:
             cross = cross + self.nearness_N[:, None] * (base + NEAR_RESPONSE * response)
-        return np.asarray(solve_triangular(self.factor, self.attenuation_N[:, None] * cross, lower=True))
+        return np.asarray(solve_triangular(self.factor, cross, lower=True))
 
 
 def _conditioned(

@@ -91,16 +91,14 @@ class Theta:
         """Past results as points of ``layout``; None if there are none."""
         if not self.results:
             return None
-        codes = [result.code for result in self.results]
-        unknown = [frozenset(layout.names).difference(self.known[result.task]) for result in self.results]
+        points = [layout.point(result.code, self.known[result.task]) for result in self.results]
         return Rows(
-            np.array([layout.point(result.code, self.known[result.task]) for result in self.results]),
+            np.array(points),
             np.array([result.z for result in self.results]),
             np.array([result.variance for result in self.results]),
             np.array([result.task for result in self.results]),
             np.array([self.place(descriptor) for descriptor in self.descriptors]),
-            doubts(codes, layout, unknown),
-            np.array([[name in names for name in layout.names] for names in unknown]),
+            doubts((result.code for result in self.results), layout),
         )
 
     def place(self, descriptor: Mapping[str, float]) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,8 +10,7 @@ import pytest
 
 from metasearch import catalog
 from metasearch.core.archive import Archive, PastTask
-from metasearch.core.config import Config, Value
-from metasearch.core.domains import Float
+from metasearch.core.config import Config
 from metasearch.core.event import Action, Judged, Proposed
 from metasearch.core.history import History, Trial
 from metasearch.core.protocols import Progress, Scheduler, Searcher
@@ -29,7 +27,7 @@ from metasearch.search.random import Random
 from metasearch.testing.contract import SchedulerContract, SearcherContract, check_decisions, make_sweep, run_sweep
 from metasearch.testing.curves import BowlCurves, Breaking, Diverging, bowl
 from metasearch.testing.spaces import CONDITIONAL, PLAIN, SPACES
-from tests.meta.archives import bowls, drawn_task
+from tests.meta.archives import bowls
 
 EMPTY = Archive()
 
@@ -185,29 +183,6 @@ def test_present_absent_and_unknown_are_three_things() -> None:
     )
     apart = [float(np.linalg.norm(a - b)) for a, b in ((present, absent), (absent, unknown), (present, unknown))]
     assert apart[0] > 0 and apart[1] > 0 and apart[2] < apart[1]
-
-
-def test_sweeps_that_each_lack_another_parameter_add_up() -> None:
-    """What they found at values that nobody knows is not taken for what is found in the middle of the range."""
-    space = Space.of(a=Float(0.0, 1.0), b=Float(0.0, 1.0), c=Float(0.0, 1.0), d=Float(0.0, 1.0))
-
-    def loss(config: Config) -> float:
-        return 4 * (config["a"] - 0.8) ** 2 + 4 * (config["b"] - 0.2) ** 2 + 2 * (config["c"] - 0.5) ** 2
-
-    firsts = []
-    for seed in range(6):
-        past = [_lacking(drawn_task(f"{name}{k}", space, loss, 20, seed), name) for name in "abcd" for k in range(2)]
-        selector = learned(Archive(tuple(past)))
-        firsts += [loss(swept(selector, space, start, trials=1).trials[0].config) for start in range(2)]
-    assert np.mean(firsts) < 0.03
-
-
-def _lacking(task: PastTask, name: str) -> PastTask:
-    def rest(values: Mapping[str, Value]) -> dict[str, Value]:
-        return {other: value for other, value in values.items() if other != name}
-
-    trials = [replace(trial, config=Config(rest(trial.config)), code=rest(trial.code)) for trial in task.trials]
-    return replace(task, trials=tuple(trials), names=task.names - {name})
 
 
 @dataclass(frozen=True)

@@ -80,8 +80,7 @@ class InContextPlaces:
             return Belief(np.zeros(0), np.zeros(0))
         kept = _most_telling(z)
         points_ND, doubt_N = self.points_ND[seen[kept]], self.gaussian.doubt[seen[kept]]
-        task_N, unknown_NP = np.zeros(len(kept), int), np.zeros((len(kept), 0), bool)
-        own = Rows(points_ND, z[kept], variance[kept], task_N, self.frame.descriptor_E[None], doubt_N, unknown_NP)
+        own = Rows(points_ND, z[kept], variance[kept], np.zeros(len(kept), int), self.frame.descriptor_E[None], doubt_N)
         with torch.no_grad():
             mean, deviation = network.moments(self.model(self.frame.asked(self.past, own, self.points_ND[wanted])))
         return Belief(mean[0].double().numpy(), deviation[0].double().numpy())
@@ -157,14 +156,8 @@ def _spread(places: np.ndarray, z_N: np.ndarray, most: int) -> np.ndarray:
 
 
 def _part(rows: Rows, kept: np.ndarray) -> Rows:
-    return replace(
-        rows,
-        points_ND=rows.points_ND[kept],
-        z_N=rows.z_N[kept],
-        variance_N=rows.variance_N[kept],
-        task_N=rows.task_N[kept],
-        doubt_N=rows.doubt_N[kept],
-        unknown_NP=rows.unknown_NP[kept],
+    return Rows(
+        rows.points_ND[kept], rows.z_N[kept], rows.variance_N[kept], rows.task_N[kept], rows.descriptor_TE, rows.doubt_N[kept]
     )
 
 
