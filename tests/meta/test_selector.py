@@ -150,6 +150,24 @@ def test_every_pause_is_for_something_that_starts_next() -> None:
             assert getattr(following, "trial", None) != fact.trial
 
 
+class OddAreWorse:
+    """Every second trial ends worse than its config would tell."""
+
+    def advance(self, history: History, trial: Trial) -> Progress:
+        progress = BowlCurves().advance(history, trial)
+        return replace(progress, loss=progress.loss + 0.3 * (trial.number % 2))
+
+
+def test_of_young_trials_that_history_likes_those_that_are_ahead_go_on() -> None:
+    def share_of_even(seed: int) -> float:
+        sweep = replace(make_sweep(CONDITIONAL, trials=None).amended(seed=seed), budget=Budget(steps=200))
+        history = History.fold(run_sweep(sweep, WITH, WITH, OddAreWorse(), 1))
+        steps = [[t.step for t in history if t.origin == HISTORY and t.number % 2 == odd] for odd in (0, 1)]
+        return sum(steps[0]) / (sum(steps[0]) + sum(steps[1]))
+
+    assert np.mean([share_of_even(seed) for seed in range(6)]) > 0.74
+
+
 def test_trials_without_hope_are_not_trained_to_the_end() -> None:
     history = swept(WITHOUT, trials=30)
     assert history.steps_spent < 0.85 * 30 * 100
