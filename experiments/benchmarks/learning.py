@@ -9,15 +9,13 @@ sweeps with 200 trials each in at most two minutes on two cores. ``--store`` kee
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
+from many_sweeps import run
 from selector_speed import SPACE
 
 from metasearch.backends.simulated import simulate
@@ -64,23 +62,5 @@ def measured(folder: Path, sweeps: int, trials: int, tasks: int) -> dict[str, fl
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Seconds of learning from a store.")
-    parser.add_argument("--sweeps", type=int, default=100)
-    parser.add_argument("--trials", type=int, default=200)
-    parser.add_argument("--tasks", type=int, default=20)
-    parser.add_argument("--store", type=Path)
-    parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        found = measured(asked.store or Path(folder), asked.sweeps, asked.trials, asked.tasks)
-    if asked.json:
-        print(json.dumps(found))
-        return
-    print(f"{asked.sweeps:,} sweeps with {asked.trials:,} trials each, {asked.tasks} tasks")
-    for name, seconds in found.items():
-        print(f"{name:<35} {seconds:>8.2f} s")
-
-
 if __name__ == "__main__":
-    main()
+    run(measured, 100, 200, 20)

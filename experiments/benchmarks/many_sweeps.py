@@ -99,11 +99,12 @@ def measured(folder: Path, sweeps: int, trials: int, tasks: int) -> dict[str, fl
     return found
 
 
-def main() -> None:
+def run(measured: Callable[[Path, int, int, int], dict[str, float]], sweeps: int, trials: int, tasks: int) -> None:
+    """Asks for the size of the store on the command line, with these defaults, and prints what is ``measured`` of it."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--sweeps", type=int, default=10_000)
-    parser.add_argument("--trials", type=int, default=100)
-    parser.add_argument("--tasks", type=int, default=10)
+    parser.add_argument("--sweeps", type=int, default=sweeps)
+    parser.add_argument("--trials", type=int, default=trials)
+    parser.add_argument("--tasks", type=int, default=tasks)
     parser.add_argument("--store", type=Path)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
@@ -118,4 +119,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(measured, 10_000, 100, 10)
