@@ -107,9 +107,7 @@ def reuse_lines(reuse: Mapping[str, Any]) -> list[str]:
         nothing = f"reused   nothing: there were no earlier sweeps (theta {reuse['theta'][:SHORT]})"
         return [nothing, *_saved_lines(reuse["saved"]), *origins]
     won = reuse["won_against_guard"]
-    compared = (
-        "not compared with trials of the guard yet" if won is None else f"wins {won:.0%} of comparisons with trials of the guard"
-    )
+    compared = "not compared yet" if won is None else f"wins {won:.0%} of comparisons"
     return [
         f"reused   {extent_of_reuse(reuse)} (theta {reuse['theta'][:SHORT]})",
         f"history  has a say of {reuse['say_of_history']:.2f}; {compared} with trials of the guard",

@@ -156,7 +156,7 @@ def test_status_tells_what_was_reused_and_what_came_of_it(store: Store, file: Ca
     reuse = reuse_of(store, history)
     assert reuse is not None and json.dumps(reuse)
     lines = "\n".join(reuse_lines(reuse))
-    assert "16 trials of 2 tasks from 2 sweeps: " in lines and "has a say of" in lines
+    assert "16 trials of 2 tasks from 2 sweeps: " in lines and "has a say of" in lines and lines.count("trials of the guard") == 1
     assert f"{reuse['saved']['spent']:.1f} full trainings were spent; random search" in lines
     best = {origin: row["best_loss"] for origin, row in reuse["by_origin"].items()}
     assert min(best.values()) == history.best_loss
