@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -26,6 +26,7 @@ BLOCK = 24
 """So many trials are proposed from one pool before the next is drawn."""
 
 NEIGHBOURS, PARENTS = 40, 4
+KEPT_NEAR = 16
 CHANGED, ALL_THE_WAY = 0.35, 0.5
 """How probable it is that a parameter of a neighbour differs from its parent's, and then that it is simply drawn anew."""
 
@@ -56,7 +57,10 @@ class Ground:
     def __init__(self, history: History, theta: Theta, learned: Learned) -> None:
         self.theta, self.learned, self.space = theta, learned, history.sweep.space
         self.layout, self._own = theta.layout_for(self.space), layout_of((), self.space)
-        self.costs = theta.costs.on(self.layout)
+        self.costs, self.seed = theta.costs.on(self.layout), history.sweep.seed
+        self.known = [] if self.space.candidates else [self.space.complete(config) for config in theta.best]
+        self._drawn: dict[int, list[Config]] = {}
+        self._near: dict[str, list[Config]] = {}
         some = self.space.candidates or [self.space.sample(derive(0, "doubt", k)) for k in range(USUAL_AMONG)]
         doubt = self.doubted(some)
         self.usual_doubt, self.openness = float(doubt.mean()), openness(doubt)
@@ -95,31 +99,42 @@ class Ground:
                 self.position[config.id] = len(self.position)
         return np.array([self.position[config.id] for config in configs], dtype=int)
 
+    def candidates(self, history: History, tried: Collection[str], best: Sequence[Config]) -> list[Config]:
+        """What might be tried next: what is left of a finite space; else draws, past tasks' best, and neighbours of the best here.
+
+        A function of the sweep and of the number of trials, so that it is the same whenever it is asked for.
+        """
+        block = len(history) // BLOCK
+        if self.space.candidates:
+            left = [config for config in self.space.candidates if config.id not in tried]
+            if len(left) > MOST_CANDIDATES:
+                picked = derive(self.seed, "candidates", block).permutation(len(left))[:MOST_CANDIDATES]
+                left = [left[i] for i in sorted(picked.tolist())]
+            return left
+        near = [config for parent in best[:PARENTS] for config in self.near(parent)]
+        every = {config.id: config for config in [self.space.default(), *self.drawn(block), *self.known, *near]}
+        return [config for config in every.values() if config.id not in tried]
+
+    def drawn(self, block: int) -> list[Config]:
+        """Random configs of the whole space, the same for a block of trials."""
+        if block not in self._drawn:
+            rng = derive(self.seed, "pool", block)
+            self._drawn = {block: [self.space.sample(rng) for _ in range(POOL)]}
+        return self._drawn[block]
+
+    def near(self, parent: Config) -> list[Config]:
+        """``neighbours`` of a config, of which the newest are kept."""
+        if parent.id not in self._near:
+            if len(self._near) >= KEPT_NEAR:
+                del self._near[next(iter(self._near))]
+            self._near[parent.id] = neighbours(self.space, parent, self.seed)
+        return self._near[parent.id]
+
     def tuned(self, seen: np.ndarray, z: np.ndarray, variance: np.ndarray, wanted: np.ndarray) -> Belief:
         """The belief at the places ``wanted`` without history, with a kernel that the results of the places ``seen`` ask for."""
         results = Results(self.points[seen], self.doubts[seen], z, variance, self.usual_doubt)
         kernel = results.tuned(self.plain, self.layout)
         return results.read_with(kernel, self.layout, self.points[wanted], self.doubts[wanted])
-
-
-def candidates(history: History, theta: Theta, tried: frozenset[str], best: Sequence[Config]) -> list[Config]:
-    """What might be tried next: what is left of a finite space; else draws, past tasks' best, and neighbours of the best here.
-
-    A function of the sweep and of the number of trials, so that it is the same whenever it is asked for.
-    """
-    space, seed, block = history.sweep.space, history.sweep.seed, len(history) // BLOCK
-    if space.candidates:
-        left = [config for config in space.candidates if config.id not in tried]
-        if len(left) > MOST_CANDIDATES:
-            picked = derive(seed, "candidates", block).permutation(len(left))[:MOST_CANDIDATES]
-            left = [left[i] for i in sorted(picked.tolist())]
-        return left
-    rng = derive(seed, "pool", block)
-    drawn = [space.default()] + [space.sample(rng) for _ in range(POOL)]
-    known = [space.complete(config) for config in theta.best]
-    near = [config for parent in best[:PARENTS] for config in neighbours(space, parent, seed)]
-    every = {config.id: config for config in [*drawn, *known, *near] if config.id not in tried}
-    return list(every.values())
 
 
 def neighbours(space: Space, parent: Config, seed: int) -> list[Config]:

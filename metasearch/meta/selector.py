@@ -29,7 +29,7 @@ from metasearch.core.protocols import Proposal
 from metasearch.core.rng import derive
 from metasearch.meta import _guard as guard
 from metasearch.meta import _units as units
-from metasearch.meta._ground import PARENTS, Ground, Learned, candidates, gaussian_process, neighbours
+from metasearch.meta._ground import BLOCK, PARENTS, Ground, Learned, gaussian_process
 from metasearch.meta._guard import GUARD, HISTORY, PLAIN
 from metasearch.meta._traces import ETA, Halving, Traces, compared
 from metasearch.meta.costs import limited_by_time, paces
@@ -202,7 +202,7 @@ class _Decision:
     def _candidates(self) -> list[Config]:
         able = [t for t in self.history if math.isfinite(t.best_loss)] if not self.history.sweep.space.candidates else []
         best = [trial.config for trial in sorted(able, key=lambda t: (t.best_loss, t.number))[:4]]
-        return candidates(self.history, self.theta, frozenset(tried(self.history)), best)
+        return self.ground.candidates(self.history, tried(self.history), best)
 
     def _first(self, say: float) -> Choice | None:
         """Nothing has reported yet: workers that start now get different configs, each seeing the others as pending."""
@@ -219,7 +219,8 @@ class _Decision:
         """A config drawn at random from what may begin, the rather, the less practice doubts it."""
         pool = self.new
         if not self.history.sweep.space.candidates:
-            pool = [draw(self.history, self.rng) or config for config in self.new]
+            drawn, known = self.ground.drawn(len(self.history) // BLOCK), tried(self.history)
+            pool = [config for config in drawn if config.id not in known] or self.new
         chance = chances(self.ground.doubted(pool))
         return Choice(None, pool[int(self.rng.choice(len(pool), p=chance))], origin, "drawn as practice suggests")
 
@@ -283,9 +284,8 @@ class _Decision:
 
     def _belief_around(self, parents: Sequence[Config]) -> tuple[Belief, float]:
         """Local search: ``parents`` and their neighbours become the candidates."""
-        space = self.history.sweep.space
-        near = [config for parent in parents for config in neighbours(space, parent, self.history.sweep.seed)]
-        known = frozenset(tried(self.history))
+        near = [config for parent in parents for config in self.ground.near(parent)]
+        known = tried(self.history)
         self.new = list({config.id: config for config in [*parents, *near] if config.id not in known}.values())
         return self._belief(np.zeros(0, dtype=int), learned=True)
 
