@@ -27,6 +27,8 @@ BLOCK = 24
 
 NEIGHBOURS, PARENTS = 40, 4
 KEPT_NEAR = 16
+"""Of so many configs the neighbours are kept."""
+
 CHANGED, ALL_THE_WAY = 0.35, 0.5
 """How probable it is that a parameter of a neighbour differs from its parent's, and then that it is simply drawn anew."""
 
@@ -59,7 +61,7 @@ class Ground:
         self.layout, self._own = theta.layout_for(self.space), layout_of((), self.space)
         self.costs, self.seed = theta.costs.on(self.layout), history.sweep.seed
         self.known = [] if self.space.candidates else [self.space.complete(config) for config in theta.best]
-        self._drawn: dict[int, list[Config]] = {}
+        self._block, self._drawn = -1, list[Config]()
         self._near: dict[str, list[Config]] = {}
         some = self.space.candidates or [self.space.sample(derive(0, "doubt", k)) for k in range(USUAL_AMONG)]
         doubt = self.doubted(some)
@@ -91,7 +93,7 @@ class Ground:
             new = list({config.id: config for config in configs}.values())
         if new:
             codes = [self.space.encode(config) for config in new]
-            points, doubt_N = self.layout.points(codes, self.space.names), self.doubted(new)
+            points, doubt_N = self.layout.points(codes, self.space.names), doubts(codes, self._own)
             self.points, self.doubts = np.concatenate([self.points, points]), np.concatenate([self.doubts, doubt_N])
             for places in self.places:
                 places.add(points, doubt_N)
@@ -104,26 +106,26 @@ class Ground:
 
         A function of the sweep and of the number of trials, so that it is the same whenever it is asked for.
         """
-        block = len(history) // BLOCK
         if self.space.candidates:
             left = [config for config in self.space.candidates if config.id not in tried]
             if len(left) > MOST_CANDIDATES:
-                picked = derive(self.seed, "candidates", block).permutation(len(left))[:MOST_CANDIDATES]
+                picked = derive(self.seed, "candidates", len(history) // BLOCK).permutation(len(left))[:MOST_CANDIDATES]
                 left = [left[i] for i in sorted(picked.tolist())]
             return left
         near = [config for parent in best[:PARENTS] for config in self.near(parent)]
-        every = {config.id: config for config in [self.space.default(), *self.drawn(block), *self.known, *near]}
+        every = {config.id: config for config in [self.space.default(), *self.drawn(history), *self.known, *near]}
         return [config for config in every.values() if config.id not in tried]
 
-    def drawn(self, block: int) -> list[Config]:
+    def drawn(self, history: History) -> list[Config]:
         """Random configs of the whole space, the same for a block of trials."""
-        if block not in self._drawn:
+        block = len(history) // BLOCK
+        if block != self._block:
             rng = derive(self.seed, "pool", block)
-            self._drawn = {block: [self.space.sample(rng) for _ in range(POOL)]}
-        return self._drawn[block]
+            self._block, self._drawn = block, [self.space.sample(rng) for _ in range(POOL)]
+        return self._drawn
 
     def near(self, parent: Config) -> list[Config]:
-        """``neighbours`` of a config, of which the newest are kept."""
+        """The ``neighbours`` of a config."""
         if parent.id not in self._near:
             if len(self._near) >= KEPT_NEAR:
                 del self._near[next(iter(self._near))]

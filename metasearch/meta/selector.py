@@ -29,7 +29,7 @@ from metasearch.core.protocols import Proposal
 from metasearch.core.rng import derive
 from metasearch.meta import _guard as guard
 from metasearch.meta import _units as units
-from metasearch.meta._ground import BLOCK, PARENTS, Ground, Learned, gaussian_process
+from metasearch.meta._ground import PARENTS, Ground, Learned, gaussian_process
 from metasearch.meta._guard import GUARD, HISTORY, PLAIN
 from metasearch.meta._traces import ETA, Halving, Traces, compared
 from metasearch.meta.costs import limited_by_time, paces
@@ -219,8 +219,8 @@ class _Decision:
         """A config drawn at random from what may begin, the rather, the less practice doubts it."""
         pool = self.new
         if not self.history.sweep.space.candidates:
-            drawn, known = self.ground.drawn(len(self.history) // BLOCK), tried(self.history)
-            pool = [config for config in drawn if config.id not in known] or self.new
+            known = tried(self.history)
+            pool = [config for config in self.ground.drawn(self.history) if config.id not in known] or self.new
         chance = chances(self.ground.doubted(pool))
         return Choice(None, pool[int(self.rng.choice(len(pool), p=chance))], origin, "drawn as practice suggests")
 
