@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from metasearch.meta.features import Layout
-from metasearch.meta.surrogate import NEAR_RESPONSE, PRACTICE_DEVIATION, Kernel, Rows
+from metasearch.meta.surrogate import MAIN_WEIGHT, NEAR_MAIN, NEAR_RESPONSE, PRACTICE_DEVIATION, Kernel, Rows
 
 STEPS = 150
 TASKS_AT_ONCE, ROWS_AT_ONCE = 6, 240
@@ -22,6 +22,9 @@ RATE = 0.05
 VARIANCES = ("shared", "near", "own", "response", "own_response", "level", "noise", "near_reach", "own_zoom", "absent_weight")
 PRIOR_SPREAD = (1.0, 1.0, 1.0, 1.5, 1.5, 1.0, 1.0, 0.7, 0.3, 0.5)
 """Standard deviations of the log-normal priors about the starting kernel, in the order of ``VARIANCES``."""
+
+MAINS, OWN_MAIN, MAIN_SPREAD, OWN_MAIN_SPREAD = 0.1, 0.5, 1.5, 1.0
+"""Variance of all main effects together, that of a task's own as a share of it, and the spreads of the priors of their logs."""
 
 WEIGHT_SPREAD, MEAN_SPREAD, SHIFT_SPREAD, SCALE_SPREAD = 0.8, 0.5, 0.1, 0.25
 OFFSET_SPREAD, TASK_OFFSET_SPREAD = 0.12, 0.03
@@ -65,6 +68,7 @@ class _Problem:
 
     def __init__(self, kernel: Kernel, layout: Layout, rows: Rows) -> None:
         self.kernel, self.rows_in_all = kernel, len(rows.z_N)
+        self.names = list(layout.names)
         self.numbers = [name for name in layout.names if name in layout.numbers]
         self.options = [name for name in layout.names if layout.options.get(name)]
         weights = [kernel.weights.get(n, 1.0) for n in self.numbers] + [kernel.option_weights.get(n, 1.0) for n in self.options]
@@ -72,6 +76,8 @@ class _Problem:
         self.start = {
             "weights": torch.log(torch.tensor(weights, dtype=torch.float64)),
             "variances": torch.log(torch.tensor([max(getattr(kernel, name), 1e-4) for name in VARIANCES], dtype=torch.float64)),
+            "mains": torch.full((len(layout.names),), math.log(MAINS / max(len(layout.names), 1)), dtype=torch.float64),
+            "own_main": torch.tensor([math.log(OWN_MAIN)], dtype=torch.float64),
             "mean": torch.tensor([kernel.mean], dtype=torch.float64),
             "practice": torch.tensor([kernel.practice], dtype=torch.float64),
             "shift": torch.zeros(tasks, dtype=torch.float64),
@@ -84,6 +90,7 @@ class _Problem:
         place = {("number", n): i for i, n in enumerate(self.numbers)}
         place |= {("option", n): i + len(self.numbers) for i, n in enumerate(self.options)}
         self.column = torch.tensor([place.get((kind, name), len(weights)) for name, kind in layout.groups])
+        self.owner = torch.tensor([self.names.index(name) for name, _ in layout.groups])
         self.half = torch.tensor([1 / math.sqrt(2) if kind == "option" else 1.0 for _, kind in layout.groups], dtype=torch.float64)
         self.points, self.z = torch.tensor(rows.points_ND), torch.tensor(rows.z_N)
         self.labels, self.rates = layout.labels, torch.tensor(layout.rates, dtype=torch.float64)
@@ -116,14 +123,23 @@ class _Problem:
         length = (scaled * scaled).sum(1)
         far = torch.sqrt(5 * ((length[:, None] + length[None] - 2 * scaled @ scaled.T).clamp_min(0) + 1e-12))
         same = (self.task[i][:, None] == self.task[i][None]).double()
-        base = _matern(far)
+        base, mains = _matern(far), self._main_effects(points)
         own = self._of("own") * _matern(far * self._of("own_zoom")) + self._of("own_response") * response + self._of("level")
-        covariance = self._of("shared") * base + self._of("response") * response + same * own
+        own = own + torch.exp(self.unknowns["own_main"]) * mains
+        covariance = self._of("shared") * base + self._of("response") * response + mains + same * own
         if self.kernel.near:
             apart = ((self.descriptor[self.task[i]][:, None] - self.descriptor[self.task[i]][None]) ** 2).sum(-1)
-            near = self._of("near") * torch.exp(-0.5 * apart / self._of("near_reach") ** 2)
-            covariance = covariance + near * (base + NEAR_RESPONSE * response)
+            nearness = torch.exp(-0.5 * apart / self._of("near_reach") ** 2)
+            covariance = covariance + nearness * (self._of("near") * (base + NEAR_RESPONSE * response) + NEAR_MAIN * mains)
         return covariance
+
+    def _main_effects(self, points: torch.Tensor) -> torch.Tensor:
+        """As ``Kernel.main_effects``."""
+        square_DNN = (points.T[:, :, None] - points.T[:, None, :]) ** 2
+        square_PNN = torch.zeros(len(self.names), len(points), len(points), dtype=torch.float64)
+        square_PNN = square_PNN.index_add(0, self.owner, square_DNN)
+        effect_PNN = _matern(MAIN_WEIGHT * torch.sqrt(5 * square_PNN + 1e-12))
+        return (torch.exp(self.unknowns["mains"])[:, None, None] * effect_PNN).sum(0)
 
     def _normalised(self, i: torch.Tensor) -> torch.Tensor:
         """As ``Kernel.normalised``."""
@@ -137,6 +153,8 @@ class _Problem:
             (u["weights"] - self.start["weights"]) / WEIGHT_SPREAD,
             (u["variances"] - self.start["variances"]) / self.spread,
             u["mean"] / MEAN_SPREAD,
+            (u["mains"] - self.start["mains"]) / MAIN_SPREAD,
+            (u["own_main"] - self.start["own_main"]) / OWN_MAIN_SPREAD,
             (u["practice"] - self.start["practice"]) / PRACTICE_DEVIATION,
             u["shift"] / SHIFT_SPREAD,
             u["log_scale"] / SCALE_SPREAD,
@@ -156,6 +174,8 @@ class _Problem:
             self.kernel,
             weights={**self.kernel.weights, **dict(zip(self.numbers, weights, strict=False))},
             option_weights={**self.kernel.option_weights, **dict(zip(self.options, weights[len(self.numbers) :], strict=True))},
+            mains=dict(zip(self.names, np.exp(values["mains"]).tolist(), strict=True)),
+            own_main=float(np.exp(values["own_main"][0])),
             mean=float(values["mean"][0]),
             practice=float(values["practice"][0]),
             usual_rate=float(values["usual_rate"][0]),

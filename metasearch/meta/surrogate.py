@@ -5,8 +5,9 @@ The value of config x on task s is, in units in which 0 is an ordinary result of
     z(s, x) = mean - practice · doubt(x) + shared(x) + near(d_s, x) + own_s(x) + level_s + noise
 
 ``shared`` is one function for all tasks, ``near`` varies with the task's descriptor d, ``own_s`` belongs to one task. Each is a
-Matérn-5/2 process over the points of ``features.Layout`` with a distance weight for each parameter, plus a quadratic response.
-``doubt`` is what practice knows before any result (``practice``).
+Matérn-5/2 process over the points of ``features.Layout`` with a distance weight for each parameter, plus a quadratic response, plus
+a main effect of each parameter (after Duvenaud et al., 2011, equation 3, of order one): what one parameter does whatever the others
+are. ``doubt`` is what practice knows before any result (``practice``).
 All correlations between tasks are positive by construction (Swersky et al., 2013; Tighineanu et al., 2022, for the hierarchy).
 """
 
@@ -26,6 +27,12 @@ from metasearch.meta.features import Layout
 NEAR_RESPONSE = 0.2
 """Variance of the quadratic response within ``near``, as a share of its Matérn part."""
 
+MAIN_WEIGHT = 1.5
+"""One over the length scale of main effects."""
+
+NEAR_MAIN = 0.5
+"""Variance of main effects within ``near``, as a share of what they have in ``shared``."""
+
 PRACTICE_DEVIATION, PRACTICE_HEARD = 0.3, 10
 """How uncertain the kernel's ``practice`` is on a task without history, and after so many trials it counts half."""
 
@@ -41,6 +48,8 @@ class Kernel:
     coordinate (by its label) and with each number of the task's descriptor. Learning rates are compared after that is taken away.
 
     ``practice``: what is expected of a config that practice doubts altogether, below one that it does not doubt.
+
+    ``mains``: the variance of each parameter's main effect in ``shared``; ``own_main``: that in ``own``, as a share of it.
     """
 
     weights: Mapping[str, float]
@@ -60,6 +69,8 @@ class Kernel:
     offsets: Mapping[str, float] = field(default_factory=dict)
     task_offsets: Sequence[float] = ()
     practice: float = 0.0
+    mains: Mapping[str, float] = field(default_factory=dict)
+    own_main: float = 0.0
 
     def normalised(self, points_ND: np.ndarray, layout: Layout, descriptor_NE: np.ndarray) -> np.ndarray:
         """Points whose learning rates are relative to what is usual for such a config on such a task."""
@@ -72,6 +83,13 @@ class Kernel:
     def expected(self, doubt_N: np.ndarray, seen: int) -> np.ndarray:
         """Of configs that practice doubts so much more than usual, on a task without history of which so many trials were seen."""
         return np.asarray(self.mean - self.practice * PRACTICE_HEARD / (PRACTICE_HEARD + seen) * doubt_N)
+
+    def main_effects(self, left_ND: np.ndarray, right_MD: np.ndarray, layout: Layout) -> np.ndarray:
+        """Covariances of what the parameters do one by one, in ``shared``, between normalised points."""
+        total_NM, names = np.zeros((len(left_ND), len(right_MD))), np.array([name for name, _ in layout.groups])
+        for name, variance in self.mains.items():
+            total_NM += variance * matern(left_ND[:, names == name], right_MD[:, names == name], MAIN_WEIGHT)
+        return total_NM
 
     def scaled(self, points_ND: np.ndarray, layout: Layout) -> np.ndarray:
         """Points in which Euclidean distance is what the Matérn kernels measure."""
@@ -157,6 +175,26 @@ class Surrogate(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class _Views:
+    """Normalised points, and the same as the Matérn kernels and as the quadratic response take them."""
+
+    points: np.ndarray
+    scaled: np.ndarray
+    features: np.ndarray
+
+    @staticmethod
+    def of(points_ND: np.ndarray, kernel: Kernel, layout: Layout) -> _Views:
+        return _Views(points_ND, kernel.scaled(points_ND, layout), response_features(points_ND, layout))
+
+    def with_more(self, other: _Views) -> _Views:
+        return _Views(
+            np.concatenate([self.points, other.points]),
+            np.concatenate([self.scaled, other.scaled]),
+            np.concatenate([self.features, other.features]),
+        )
+
+
 class Places:
     """Points as one kernel sees them, for a target task: prior mean and covariance of z, given what past tasks showed.
 
@@ -170,65 +208,74 @@ class Places:
     ) -> None:
         self.kernel, self.layout, self.descriptor_E, self.usual_doubt = kernel, layout, descriptor_E, usual_doubt
         self.past = None if rows is None else _Past(kernel, layout, rows, descriptor_E)
-        width = len(layout.groups)
-        self._scaled = np.zeros((0, width))
-        self._features = response_features(np.zeros((0, width)), layout)
+        self._seen = _Views.of(np.zeros((0, len(layout.groups))), kernel, layout)
         self._known = np.zeros((len(rows.z_N) if rows is not None else 0, 0))
         self.mean, self.doubt = np.zeros(0), np.zeros(0)
         self.covariance = np.zeros((0, 0))
 
     def add(self, points_ND: np.ndarray, doubt_N: np.ndarray) -> None:
-        scaled, features = self._read(points_ND)
+        new = self._read(points_ND)
         before = len(self.mean)
         self.doubt = np.concatenate([self.doubt, doubt_N])
-        self._scaled = np.concatenate([self._scaled, scaled])
-        self._features = np.concatenate([self._features, features])
-        block = self._prior(scaled, features)
-        mean = np.full(len(scaled), self.kernel.mean)
+        self._seen = self._seen.with_more(new)
+        block = self._prior(new)
+        mean = np.full(len(points_ND), self.kernel.mean)
         if self.past is None:
             block = block + PRACTICE_DEVIATION**2 * np.outer(doubt_N, self.doubt)
         else:
             mean = mean - self.kernel.practice * doubt_N
-            known = self.past.seen_from(scaled, features)
+            known = self.past.seen_from(new)
             self._known = np.concatenate([self._known, known], axis=1)
             mean = mean + known.T @ self.past.surprise
             block = block - known.T @ self._known
-        grown = np.empty((before + len(scaled),) * 2)
+        grown = np.empty((before + len(points_ND),) * 2)
         grown[:before, :before] = self.covariance
         grown[before:] = block
         grown[:before, before:] = block[:, :before].T
         self.covariance, self.mean = grown, np.concatenate([self.mean, mean])
 
-    def _prior(self, scaled: np.ndarray, features: np.ndarray) -> np.ndarray:
-        kernel = self.kernel
-        base, response = matern(scaled, self._scaled), features @ self._features.T
-        own = base if kernel.own_zoom == 1.0 else matern(scaled, self._scaled, kernel.own_zoom)
-        near = kernel.near if self.past is not None else 0.0
-        linear = kernel.response + kernel.own_response + near * NEAR_RESPONSE
-        return np.asarray((kernel.shared + near) * base + linear * response + kernel.own * own + kernel.level)
+    def _prior(self, new: _Views) -> np.ndarray:
+        kernel, seen = self.kernel, self._seen
+        base, response = matern(new.scaled, seen.scaled), new.features @ seen.features.T
+        own = base if kernel.own_zoom == 1.0 else matern(new.scaled, seen.scaled, kernel.own_zoom)
+        mains = self._main * kernel.main_effects(new.points, seen.points, self.layout)
+        return np.asarray((kernel.shared + self._near) * base + self._linear * response + kernel.own * own + kernel.level + mains)
 
     def foreseen(self, points_ND: np.ndarray, doubt_N: np.ndarray) -> Belief:
         """What is believed of points that are not added, before anything is observed here."""
-        scaled, features = self._read(points_ND)
-        variance = self._variance(features, doubt_N)
+        new = self._read(points_ND)
+        variance = self._variance(new.features, doubt_N)
         mean = self.kernel.mean - self.kernel.practice * (doubt_N - self.usual_doubt)
         if self.past is None:
             return Belief(mean, np.sqrt(variance))
-        known = self.past.seen_from(scaled, features)
+        known = self.past.seen_from(new)
         left = np.maximum(variance - (known**2).sum(0), JITTER)
         return Belief(mean + known.T @ self.past.surprise, np.sqrt(left))
 
-    def _read(self, points_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Points as the Matérn kernels and as the quadratic response take them."""
-        points_ND = self.kernel.normalised(points_ND, self.layout, np.tile(self.descriptor_E, (len(points_ND), 1)))
-        return self.kernel.scaled(points_ND, self.layout), response_features(points_ND, self.layout)
+    def _read(self, points_ND: np.ndarray) -> _Views:
+        descriptor_NE = np.tile(self.descriptor_E, (len(points_ND), 1))
+        return _Views.of(self.kernel.normalised(points_ND, self.layout, descriptor_NE), self.kernel, self.layout)
 
     def _variance(self, features: np.ndarray, doubt_N: np.ndarray) -> np.ndarray:
         """Before anything is observed, on this or any task."""
-        kernel, near = self.kernel, self.kernel.near if self.past is not None else 0.0
-        linear = kernel.response + kernel.own_response + near * NEAR_RESPONSE
+        kernel = self.kernel
         doubted = 0.0 if self.past is not None else (PRACTICE_DEVIATION * doubt_N) ** 2
-        return np.asarray(kernel.shared + near + kernel.own + kernel.level + linear * (features**2).sum(1) + doubted)
+        alike = kernel.shared + self._near + kernel.own + kernel.level + self._main * sum(kernel.mains.values())
+        return np.asarray(alike + self._linear * (features**2).sum(1) + doubted)
+
+    @property
+    def _near(self) -> float:
+        return self.kernel.near if self.past is not None else 0.0
+
+    @property
+    def _linear(self) -> float:
+        """Variance of the quadratic response on one task, by feature."""
+        return self.kernel.response + self.kernel.own_response + self._near * NEAR_RESPONSE
+
+    @property
+    def _main(self) -> float:
+        """Variance of main effects on one task, over that in ``shared``."""
+        return 1.0 + self.kernel.own_main + (NEAR_MAIN if self._near else 0.0)
 
     @property
     def noise(self) -> float:
@@ -243,11 +290,11 @@ class Places:
 
     def believe_elsewhere(self, z: np.ndarray, variance: np.ndarray, points_ND: np.ndarray, doubt_N: np.ndarray) -> Belief:
         """The belief at points that are not added, after one observation of every place. Without past tasks only."""
-        scaled, features = self._read(points_ND)
-        across = self._prior(scaled, features) + PRACTICE_DEVIATION**2 * np.outer(doubt_N, self.doubt)
+        new = self._read(points_ND)
+        across = self._prior(new) + PRACTICE_DEVIATION**2 * np.outer(doubt_N, self.doubt)
         mean = self.kernel.expected(doubt_N - self.usual_doubt, len(z))
         known = self.covariance + np.diag(variance + self.noise)
-        return _conditioned(known, across.T, z - self._expected(len(z)), mean, self._variance(features, doubt_N))
+        return _conditioned(known, across.T, z - self._expected(len(z)), mean, self._variance(new.features, doubt_N))
 
     def log_evidence(self, seen: np.ndarray, z_GN: np.ndarray, variance_GN: np.ndarray) -> np.ndarray:
         covariance = self.covariance[np.ix_(seen, seen)][None] + _diagonals(variance_GN + self.noise)
@@ -266,26 +313,27 @@ class _Past:
     """The past rows under one kernel, factored once."""
 
     def __init__(self, kernel: Kernel, layout: Layout, rows: Rows, descriptor_E: np.ndarray) -> None:
-        self.kernel = kernel
+        self.kernel, self.layout = kernel, layout
         descriptor_NE = rows.descriptor_TE[rows.task_N]
-        points_ND = kernel.normalised(rows.points_ND, layout, descriptor_NE)
-        self.scaled, self.features = kernel.scaled(points_ND, layout), response_features(points_ND, layout)
-        self.nearness_N = kernel.near * _nearness(descriptor_NE, descriptor_E[None], kernel)[:, 0]
-        base, response = matern(self.scaled, self.scaled), self.features @ self.features.T
+        self.rows = past = _Views.of(kernel.normalised(rows.points_ND, layout, descriptor_NE), kernel, layout)
+        self.nearness_N = _nearness(descriptor_NE, descriptor_E[None], kernel)[:, 0]
+        base, response = matern(past.scaled, past.scaled), past.features @ past.features.T
+        mains = kernel.main_effects(past.points, past.points, layout)
         same = rows.task_N[:, None] == rows.task_N[None]
-        own = kernel.own * matern(self.scaled, self.scaled, kernel.own_zoom) + kernel.own_response * response + kernel.level
-        covariance = kernel.shared * base + kernel.response * response + same * own
+        own = kernel.own * matern(past.scaled, past.scaled, kernel.own_zoom) + kernel.own_response * response + kernel.level
+        covariance = kernel.shared * base + kernel.response * response + mains + same * (own + kernel.own_main * mains)
         if kernel.near:
-            nearness_NN = kernel.near * _nearness(descriptor_NE, descriptor_NE, kernel)
-            covariance = covariance + nearness_NN * (base + NEAR_RESPONSE * response)
+            nearness_NN = _nearness(descriptor_NE, descriptor_NE, kernel)
+            covariance = covariance + nearness_NN * (kernel.near * (base + NEAR_RESPONSE * response) + NEAR_MAIN * mains)
         self.factor = cholesky(covariance + np.diag(rows.variance_N + kernel.noise + JITTER), lower=True)
         self.surprise = solve_triangular(self.factor, rows.z_N - kernel.mean + kernel.practice * rows.doubt_N, lower=True)
 
-    def seen_from(self, scaled: np.ndarray, features: np.ndarray) -> np.ndarray:
-        base, response = matern(self.scaled, scaled), self.features @ features.T
-        cross = self.kernel.shared * base + self.kernel.response * response
-        if self.kernel.near:
-            cross = cross + self.nearness_N[:, None] * (base + NEAR_RESPONSE * response)
+    def seen_from(self, there: _Views) -> np.ndarray:
+        base, response = matern(self.rows.scaled, there.scaled), self.rows.features @ there.features.T
+        mains, near = self.kernel.main_effects(self.rows.points, there.points, self.layout), self.kernel.near
+        cross = self.kernel.shared * base + self.kernel.response * response + mains
+        if near:
+            cross = cross + self.nearness_N[:, None] * (near * (base + NEAR_RESPONSE * response) + NEAR_MAIN * mains)
         return np.asarray(solve_triangular(self.factor, cross, lower=True))
 
 

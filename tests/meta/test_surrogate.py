@@ -1,0 +1,65 @@
+"""The surrogate: what main effects say, and that they are learned."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from metasearch.core.archive import Archive
+from metasearch.core.config import Config
+from metasearch.core.rng import derive
+from metasearch.core.space import Float, Int, Space
+from metasearch.meta.features import layout_of
+from metasearch.meta.surrogate import Kernel, Places, Rows
+from metasearch.meta.theta import learn
+from tests.meta.archives import drawn_task
+
+SPACE = Space.of(dropout=Float(0.0, 0.5), depth=Int(1, 8))
+LAYOUT = layout_of((), SPACE)
+ONLY_MAINS = Kernel({}, {}, mean=0.0, shared=0.0, own=0.0, response=0.0, own_response=0.0, level=0.0, mains={"dropout": 0.2})
+
+
+def points(*configs: tuple[float, int]) -> np.ndarray:
+    return LAYOUT.points([SPACE.encode(Config({"dropout": dropout, "depth": depth})) for dropout, depth in configs], SPACE.names)
+
+
+def foreseen(kernel: Kernel, *configs: tuple[float, int]) -> np.ndarray:
+    """After one result, of another task, at a dropout of 0.1 and a depth of 1."""
+    rows = Rows(points((0.1, 1)), np.ones(1), np.zeros(1), np.zeros(1, dtype=int), np.zeros((1, 0)), np.zeros(1))
+    places = Places(kernel, LAYOUT, rows, np.zeros(0))
+    places.add(points(*configs), np.zeros(len(configs)))
+    return places.mean
+
+
+def test_a_main_effect_holds_whatever_the_other_parameters_are() -> None:
+    same, elsewhere, far = foreseen(ONLY_MAINS, (0.1, 1), (0.1, 8), (0.5, 1))
+    assert same > 0.9
+    assert elsewhere == pytest.approx(same)
+    assert far < 0.5 * same
+
+
+def test_what_a_task_has_for_itself_is_not_carried_over() -> None:
+    whole = foreseen(ONLY_MAINS, (0.1, 8))
+    half = foreseen(Kernel(**{**ONLY_MAINS.record(), "own_main": 1.0}), (0.1, 8))
+    assert half == pytest.approx(whole / 2, rel=0.02)
+
+
+def test_parameters_that_matter_get_larger_main_effects() -> None:
+    tasks = (drawn_task(f"task {k}", SPACE, lambda config: 3.0 + abs(float(config["dropout"]) - 0.2)) for k in range(3))
+    kernel = learn(Archive(tuple(tasks)), derive(0, "learn")).kernel
+    assert kernel is not None
+    assert kernel.mains["dropout"] > 3 * kernel.mains["depth"]
+
+
+def test_added_places_and_foreseen_ones_are_believed_alike() -> None:
+    tasks = (drawn_task(f"task {k}", SPACE, lambda config: 3.0 + abs(float(config["dropout"]) - 0.2)) for k in range(3))
+    theta = learn(Archive(tuple(tasks)), derive(0, "learn"))
+    rows = theta.rows(LAYOUT)
+    assert rows is not None
+    assert theta.kernel is not None
+    places, doubt = Places(theta.kernel, LAYOUT, rows, theta.place({})), np.zeros(2)
+    asked = points((0.2, 1), (0.45, 7))
+    foreseen_ones = places.foreseen(asked, doubt)
+    places.add(asked, doubt)
+    assert places.mean == pytest.approx(foreseen_ones.mean)
+    assert np.sqrt(np.diag(places.covariance)) == pytest.approx(foreseen_ones.deviation)
