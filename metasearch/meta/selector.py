@@ -187,7 +187,7 @@ class _Decision:
             return self._first(say)
         if not self.new and not self._worth_going_on():
             return None
-        if self.new and say > 0 and guard.is_due(self.history):
+        if self.new and say > 0 and guard.is_due(self.history, self.traces):
             return self._draw(GUARD)
         return self._by_history() if self.rng.random() < say else self._plainly(alone=say < LOST)
 

@@ -62,7 +62,7 @@ def reports(store: Store) -> dict[int, list[int]]:
     return found
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_a_driver_killed_at_random_moments_loses_and_doubles_nothing(
     tmp_path: Path, drivers: Callable[[Store], Driver], seed: int
 ) -> None:
