@@ -8,8 +8,6 @@ Misleading history cannot win these, whatever it claims of itself, and so loses 
 
 from __future__ import annotations
 
-import math
-
 from scipy.special import betaincc
 
 from metasearch.core.event import TrialId
@@ -22,12 +20,13 @@ HISTORY, PLAIN, GUARD = "history", "plain", "guard"
 SHARE = 0.12
 """Of what was spent, no more than this goes to the guard, which ends with ``TRIALS``."""
 
+ADVANCE = 0.05
+"""This share of a full training it may have at once: where slices are short, misleading history should be found out early."""
+
 TRIALS = 8
 BETTER_THAN_CHANCE, BETTER_THAN_PRACTICE = 0.75, 0.5
 MOST_COMPARISONS = 12.0
 FIRST_SAY = 0.9
-"""Before any comparison. What history is expected to win is such that it wins more than is demanded with this probability."""
-
 NEWEST_OURS, NEWEST_GUARDS = 40, 20
 
 
@@ -35,7 +34,8 @@ def is_due(history: History, traces: Traces) -> bool:
     """Whether one more slice, of the usual length, leaves the guard within its share. Asked once there are reports."""
     guards = [trial for trial in history if trial.origin == GUARD]
     usual = history.steps_spent / traces.reports
-    return len(guards) < TRIALS and sum(trial.step for trial in guards) + usual <= SHARE * (history.steps_spent + usual)
+    room = max(SHARE * (history.steps_spent + usual), ADVANCE * history.sweep.horizon)
+    return len(guards) < TRIALS and sum(trial.step for trial in guards) + usual <= room
 
 
 def won(history: History, traces: Traces) -> float | None:
@@ -51,8 +51,7 @@ def say(history: History, traces: Traces, openness: float) -> float:
         return FIRST_SAY
     weight = min(2.0 * len(ours) * len(guards) / (len(ours) + len(guards)), MOST_COMPARISONS)
     demanded = BETTER_THAN_PRACTICE + (BETTER_THAN_CHANCE - BETTER_THAN_PRACTICE) * openness
-    expected = math.log(1.0 - FIRST_SAY) / math.log(demanded)
-    return float(betaincc(expected + share * weight, 1.0 + (1.0 - share) * weight, demanded))
+    return float(betaincc(2.0 + share * weight, 1.0 + (1.0 - share) * weight, demanded))
 
 
 def _by_origin(history: History) -> tuple[list[TrialId], list[TrialId]]:

@@ -126,15 +126,6 @@ def test_where_a_slice_is_a_whole_training_history_is_hardly_interrupted_to_meas
     assert guards <= 2
 
 
-def test_history_that_wins_gains_in_say() -> None:
-    sweep = make_sweep(trials=24, reports=1)
-    facts = run_sweep(sweep, WITH, WITH, BowlCurves(), workers=1)
-    explained = [WITH.explain(History.fold(facts[:end])) for end in range(1, len(facts) + 1)]
-    winning = [entry["say_of_history"] for entry in explained if entry["won_against_guard"] == 1.0]
-    assert winning
-    assert min(winning) >= explained[0]["say_of_history"]
-
-
 def test_the_guard_takes_part_and_is_named() -> None:
     history = swept(WITH, trials=24)
     origins = [trial.origin for trial in history]
