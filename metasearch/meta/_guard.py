@@ -18,10 +18,12 @@ HISTORY, PLAIN, GUARD = "history", "plain", "guard"
 """Origins of trials: proposed with history, without it, and drawn to measure it."""
 
 SHARE = 0.12
-"""Of what was spent, no more than this goes to the guard, which ends with ``TRIALS``."""
+"""Of what was spent, about this much goes to the guard while it has fewer than ``TRIALS``."""
 
-ADVANCE = 0.05
-"""This share of a full training it may have at once: where slices are short, misleading history should be found out early."""
+SHORT = 0.05
+"""Slices no longer than this share of a full training are taken at once, so that misleading history is found out early. Longer ones
+wait until the guard keeps within its share with them.
+"""
 
 TRIALS = 8
 BETTER_THAN_CHANCE, BETTER_THAN_PRACTICE = 0.75, 0.5
@@ -31,11 +33,12 @@ NEWEST_OURS, NEWEST_GUARDS = 40, 20
 
 
 def is_due(history: History, traces: Traces) -> bool:
-    """Whether one more slice, of the usual length, leaves the guard within its share. Asked once there are reports."""
+    """Whether the guard is due a slice. Asked once there are reports."""
     guards = [trial for trial in history if trial.origin == GUARD]
     usual = history.steps_spent / traces.reports
-    room = max(SHARE * (history.steps_spent + usual), ADVANCE * history.sweep.horizon)
-    return len(guards) < TRIALS and sum(trial.step for trial in guards) + usual <= room
+    counted = usual if usual > SHORT * history.sweep.horizon else 0.0
+    taken = sum(trial.step for trial in guards)
+    return len(guards) < TRIALS and taken + counted < SHARE * (history.steps_spent + counted)
 
 
 def won(history: History, traces: Traces) -> float | None:
