@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from metasearch.meta.features import Layout
-from metasearch.meta.surrogate import MAIN_WEIGHT, NEAR_MAIN, NEAR_RESPONSE, PRACTICE_DEVIATION, Kernel, Rows
+from metasearch.meta.surrogate import MAIN_WEIGHT, NEAR_RESPONSE, PRACTICE_DEVIATION, Kernel, Rows
 
 STEPS = 150
 TASKS_AT_ONCE, ROWS_AT_ONCE = 6, 240
@@ -123,15 +123,14 @@ class _Problem:
         length = (scaled * scaled).sum(1)
         far = torch.sqrt(5 * ((length[:, None] + length[None] - 2 * scaled @ scaled.T).clamp_min(0) + 1e-12))
         same = (self.task[i][:, None] == self.task[i][None]).double()
-        base, mains = _matern(far), self._main_effects(points)
+        base = _matern(far)
         own = self._of("own") * _matern(far * self._of("own_zoom")) + self._of("own_response") * response + self._of("level")
-        own = own + torch.exp(self.unknowns["own_main"]) * mains
-        covariance = self._of("shared") * base + self._of("response") * response + mains + same * own
+        covariance = self._of("shared") * base + self._of("response") * response + same * own
         if self.kernel.near:
             apart = ((self.descriptor[self.task[i]][:, None] - self.descriptor[self.task[i]][None]) ** 2).sum(-1)
-            nearness = torch.exp(-0.5 * apart / self._of("near_reach") ** 2)
-            covariance = covariance + nearness * (self._of("near") * (base + NEAR_RESPONSE * response) + NEAR_MAIN * mains)
-        return covariance
+            near = self._of("near") * torch.exp(-0.5 * apart / self._of("near_reach") ** 2)
+            return covariance + near * (base + NEAR_RESPONSE * response)
+        return covariance + self._main_effects(points) * (1.0 + torch.exp(self.unknowns["own_main"]) * same)
 
     def _main_effects(self, points: torch.Tensor) -> torch.Tensor:
         """As ``Kernel.main_effects``."""
@@ -174,7 +173,7 @@ class _Problem:
             self.kernel,
             weights={**self.kernel.weights, **dict(zip(self.numbers, weights, strict=False))},
             option_weights={**self.kernel.option_weights, **dict(zip(self.options, weights[len(self.numbers) :], strict=True))},
-            mains=dict(zip(self.names, np.exp(values["mains"]).tolist(), strict=True)),
+            mains={} if self.kernel.near else dict(zip(self.names, np.exp(values["mains"]).tolist(), strict=True)),
             own_main=float(np.exp(values["own_main"][0])),
             mean=float(values["mean"][0]),
             practice=float(values["practice"][0]),

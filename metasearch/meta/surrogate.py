@@ -30,9 +30,6 @@ NEAR_RESPONSE = 0.2
 MAIN_WEIGHT = 1.5
 """One over the length scale of main effects."""
 
-NEAR_MAIN = 0.5
-"""Variance of main effects within ``near``, as a share of what they have in ``shared``."""
-
 PRACTICE_DEVIATION, PRACTICE_HEARD = 0.3, 10
 """How uncertain the kernel's ``practice`` is on a task without history, and after so many trials it counts half."""
 
@@ -50,6 +47,7 @@ class Kernel:
     ``practice``: what is expected of a config that practice doubts altogether, below one that it does not doubt.
 
     ``mains``: the variance of each parameter's main effect in ``shared``; ``own_main``: that in ``own``, as a share of it.
+    None are learned where tasks are described: what changes with the description would pass for what all tasks share.
     """
 
     weights: Mapping[str, float]
@@ -275,7 +273,7 @@ class Places:
     @property
     def _main(self) -> float:
         """Variance of main effects on one task, over that in ``shared``."""
-        return 1.0 + self.kernel.own_main + (NEAR_MAIN if self._near else 0.0)
+        return 1.0 + self.kernel.own_main
 
     @property
     def noise(self) -> float:
@@ -324,7 +322,7 @@ class _Past:
         covariance = kernel.shared * base + kernel.response * response + mains + same * (own + kernel.own_main * mains)
         if kernel.near:
             nearness_NN = _nearness(descriptor_NE, descriptor_NE, kernel)
-            covariance = covariance + nearness_NN * (kernel.near * (base + NEAR_RESPONSE * response) + NEAR_MAIN * mains)
+            covariance = covariance + kernel.near * nearness_NN * (base + NEAR_RESPONSE * response)
         self.factor = cholesky(covariance + np.diag(rows.variance_N + kernel.noise + JITTER), lower=True)
         self.surprise = solve_triangular(self.factor, rows.z_N - kernel.mean + kernel.practice * rows.doubt_N, lower=True)
 
@@ -333,7 +331,7 @@ class _Past:
         mains, near = self.kernel.main_effects(self.rows.points, there.points, self.layout), self.kernel.near
         cross = self.kernel.shared * base + self.kernel.response * response + mains
         if near:
-            cross = cross + self.nearness_N[:, None] * (near * (base + NEAR_RESPONSE * response) + NEAR_MAIN * mains)
+            cross = cross + near * self.nearness_N[:, None] * (base + NEAR_RESPONSE * response)
         return np.asarray(solve_triangular(self.factor, cross, lower=True))
 
 
