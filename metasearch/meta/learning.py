@@ -90,7 +90,7 @@ class _Problem:
         place = {("number", n): i for i, n in enumerate(self.numbers)}
         place |= {("option", n): i + len(self.numbers) for i, n in enumerate(self.options)}
         self.column = torch.tensor([place.get((kind, name), len(weights)) for name, kind in layout.groups])
-        self.owner = torch.tensor([self.names.index(name) for name, _ in layout.groups])
+        self.owner = torch.tensor([self.names.index(name) for name, _ in layout.groups], dtype=torch.long)
         self.half = torch.tensor([1 / math.sqrt(2) if kind == "option" else 1.0 for _, kind in layout.groups], dtype=torch.float64)
         self.points, self.z = torch.tensor(rows.points_ND), torch.tensor(rows.z_N)
         self.labels, self.rates = layout.labels, torch.tensor(layout.rates, dtype=torch.float64)
