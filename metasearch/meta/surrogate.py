@@ -328,10 +328,10 @@ class _Past:
 
     def seen_from(self, there: _Views) -> np.ndarray:
         base, response = matern(self.rows.scaled, there.scaled), self.rows.features @ there.features.T
-        mains, near = self.kernel.main_effects(self.rows.points, there.points, self.layout), self.kernel.near
+        mains = self.kernel.main_effects(self.rows.points, there.points, self.layout)
         cross = self.kernel.shared * base + self.kernel.response * response + mains
-        if near:
-            cross = cross + near * self.nearness_N[:, None] * (base + NEAR_RESPONSE * response)
+        if self.kernel.near:
+            cross = cross + self.kernel.near * self.nearness_N[:, None] * (base + NEAR_RESPONSE * response)
         return np.asarray(solve_triangular(self.factor, cross, lower=True))
 
 
