@@ -90,7 +90,7 @@ class _Problem:
         place = {("number", n): i for i, n in enumerate(self.numbers)}
         place |= {("option", n): i + len(self.numbers) for i, n in enumerate(self.options)}
         self.column = torch.tensor([place.get((kind, name), len(weights)) for name, kind in layout.groups])
-        self.owner = torch.tensor([self.names.index(name) for name, _ in layout.groups], dtype=torch.long)
+        self.owned = [torch.tensor([name == owner for owner, _ in layout.groups]) for name in self.names]
         self.half = torch.tensor([1 / math.sqrt(2) if kind == "option" else 1.0 for _, kind in layout.groups], dtype=torch.float64)
         self.points, self.z = torch.tensor(rows.points_ND), torch.tensor(rows.z_N)
         self.labels, self.rates = layout.labels, torch.tensor(layout.rates, dtype=torch.float64)
@@ -133,12 +133,15 @@ class _Problem:
         return covariance + self._main_effects(points) * (1.0 + torch.exp(self.unknowns["own_main"]) * same)
 
     def _main_effects(self, points: torch.Tensor) -> torch.Tensor:
-        """As ``Kernel.main_effects``."""
-        square_DNN = (points.T[:, :, None] - points.T[:, None, :]) ** 2
-        square_PNN = torch.zeros(len(self.names), len(points), len(points), dtype=torch.float64)
-        square_PNN = square_PNN.index_add(0, self.owner, square_DNN)
-        effect_PNN = _matern(MAIN_WEIGHT * torch.sqrt(5 * square_PNN + 1e-12))
-        return (torch.exp(self.unknowns["mains"])[:, None, None] * effect_PNN).sum(0)
+        """As ``Kernel.main_effects``. Nothing but learning rates moves while a kernel is fitted: only they need gradients."""
+        variance_P = torch.exp(self.unknowns["mains"])
+        total_NN = torch.zeros(len(points), len(points), dtype=torch.float64)
+        for own_D, variance in zip(self.owned, variance_P, strict=True):
+            with torch.set_grad_enabled(bool((self.rates * own_D).any())):
+                left = points[:, own_D]
+                effect_NN = _matern(MAIN_WEIGHT * torch.sqrt(5 * ((left[:, None] - left[None]) ** 2).sum(-1) + 1e-12))
+            total_NN = total_NN + variance * effect_NN
+        return total_NN
 
     def _normalised(self, i: torch.Tensor) -> torch.Tensor:
         """As ``Kernel.normalised``."""

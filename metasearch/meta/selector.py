@@ -50,6 +50,9 @@ PROMISING = 0.3
 OPENING, OPENING_AGE = 8, 0.035
 """History's first trials are a portfolio: each of so many gets this share of a full training before any gets more."""
 
+OVERSTATED = 0.4
+"""These are chosen as if deviations were so much smaller: of what is expected to be good the surrogate is surer than it says."""
+
 ROWS = 300
 RANDOM_SHARE = 0.3
 PLAIN_START = 6
@@ -243,14 +246,15 @@ class _Decision:
         persist = PERSIST if len(self.begun) >= 3 else PERSIST_EARLY
         if len(waiting) and (not len(fresh) or (going.max() > PROMISING and self.rng.random() < persist)):
             return self._go_on(int(waiting[int(np.argmax(going))]))
-        score = belief.expected_improvement(best, self._costs(waiting))
+        surer = OVERSTATED if opens else 1.0
+        score = belief.expected_improvement(best, self._costs(waiting), surer)
         picked = int(np.argmax(score))
         if picked < len(waiting):
             return self._go_on(int(waiting[picked]))
         if self.refines:
             belief, best = self._belief_around([self.new[int(n)] for n in np.argsort(-score[len(waiting) :])[:PARENTS]])
             waiting = waiting[:0]
-            picked = int(np.argmax(belief.expected_improvement(best, self._costs(waiting))))
+            picked = int(np.argmax(belief.expected_improvement(best, self._costs(waiting), surer)))
         return Choice(
             None, self.new[picked - len(waiting)], HISTORY, f"expected {belief.mean[picked]:.2f} ± {belief.deviation[picked]:.2f}"
         )

@@ -141,12 +141,13 @@ class Belief:
     mean: np.ndarray
     deviation: np.ndarray
 
-    def expected_improvement(self, best: float, cost: np.ndarray) -> np.ndarray:
+    def expected_improvement(self, best: float, cost: np.ndarray, deviations: float = 1.0) -> np.ndarray:
         """Over ``best`` and per ``cost`` (Močkus, 1975; Jones et al., 1998, equation 15); if there is none anywhere, what is least
-        improbable at any cost.
+        improbable at any cost. ``deviations``: what they are multiplied with.
         """
-        gain = (self.mean - best - 1e-3) / self.deviation
-        improvement = self.deviation * (gain * ndtr(gain) + np.exp(-0.5 * gain**2) / math.sqrt(2 * math.pi))
+        deviation = deviations * self.deviation
+        gain = (self.mean - best - 1e-3) / deviation
+        improvement = deviation * (gain * ndtr(gain) + np.exp(-0.5 * gain**2) / math.sqrt(2 * math.pi))
         rounded = np.round(improvement / cost, 12)
         return np.asarray(rounded if rounded.max() > 0 else gain)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from metasearch.core.config import Config
 from metasearch.core.rng import derive
 from metasearch.core.space import Float, Int, Space
 from metasearch.meta.features import layout_of
-from metasearch.meta.surrogate import Kernel, Places, Rows
+from metasearch.meta.surrogate import Belief, Kernel, Places, Rows
 from metasearch.meta.theta import learn
 from tests.meta.archives import drawn_task
 
@@ -63,3 +65,21 @@ def test_added_places_and_foreseen_ones_are_believed_alike() -> None:
     places.add(asked, doubt)
     assert places.mean == pytest.approx(foreseen_ones.mean)
     assert np.sqrt(np.diag(places.covariance)) == pytest.approx(foreseen_ones.deviation)
+
+
+def test_with_smaller_deviations_what_is_known_to_be_good_promises_more_than_what_is_not_known() -> None:
+    belief, cost = Belief(np.array([0.5, 0.3]), np.array([0.1, 0.6])), np.ones(2)
+    assert np.argmax(belief.expected_improvement(0.45, cost)) == 1
+    assert np.argmax(belief.expected_improvement(0.45, cost, deviations=0.4)) == 0
+
+
+@pytest.mark.parametrize("slope", [-0.25, 0.25])
+def test_how_far_the_best_learning_rate_moves_is_learned_beside_main_effects(slope: float) -> None:
+    def loss(config: Config) -> float:
+        return 3.0 + (math.log10(float(config["lr"])) + 3 - slope * (config["depth"] - 4)) ** 2
+
+    space = Space.of(lr=Float(1e-5, 1e-1, log=True), depth=Int(1, 8))
+    kernel = learn(Archive(tuple(drawn_task(f"task {k}", space, loss) for k in range(3))), derive(0, "learn")).kernel
+    assert kernel is not None
+    assert set(kernel.mains) == {"lr", "depth"}
+    assert kernel.offsets["depth"] * math.copysign(1, slope) > 0.2
