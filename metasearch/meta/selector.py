@@ -246,15 +246,15 @@ class _Decision:
         persist = PERSIST if len(self.begun) >= 3 else PERSIST_EARLY
         if len(waiting) and (not len(fresh) or (going.max() > PROMISING and self.rng.random() < persist)):
             return self._go_on(int(waiting[int(np.argmax(going))]))
-        surer = OVERSTATED if opens else 1.0
-        score = belief.expected_improvement(best, self._costs(waiting), surer)
+        deviations = OVERSTATED if opens else 1.0
+        score = belief.expected_improvement(best, self._costs(waiting), deviations)
         picked = int(np.argmax(score))
         if picked < len(waiting):
             return self._go_on(int(waiting[picked]))
         if self.refines:
             belief, best = self._belief_around([self.new[int(n)] for n in np.argsort(-score[len(waiting) :])[:PARENTS]])
             waiting = waiting[:0]
-            picked = int(np.argmax(belief.expected_improvement(best, self._costs(waiting), surer)))
+            picked = int(np.argmax(belief.expected_improvement(best, self._costs(waiting), deviations)))
         return Choice(
             None, self.new[picked - len(waiting)], HISTORY, f"expected {belief.mean[picked]:.2f} ± {belief.deviation[picked]:.2f}"
         )
