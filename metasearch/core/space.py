@@ -37,7 +37,7 @@ class Parameter:
     when: When = field(default_factory=dict)
 
     def open_in(self, values: Mapping[str, Value]) -> bool:
-        return all(values.get(parent, _ABSENT) in allowed for parent, allowed in self.when.items())
+        return not self.when or all(values.get(parent, _ABSENT) in allowed for parent, allowed in self.when.items())
 
     def excludes(self, other: Parameter) -> bool:
         """Can no config open both? True if a shared parent needs disjoint values."""
@@ -164,8 +164,8 @@ class Space:
 
     def encode(self, config: Mapping[str, Value]) -> dict[str, float | str]:
         """Coordinates by meaning: numbers in their parameter's scale, everything else as text."""
-        open_names = {p.name: p for p in self.open_parameters(config) if p.name in config}
-        return {name: encode_value(name, config[name], p.domain.scale) for name, p in open_names.items()}
+        present = (p for p in self.parameters if p.name in config and p.open_in(config))
+        return {p.name: encode_value(p.name, config[p.name], p.domain.scale) for p in present}
 
     def project(self, config: Config, without: Collection[str] = ()) -> Config:
         """The nearest candidate of a finite space (Gower distance: mean of per-parameter distances, 1 where absent).

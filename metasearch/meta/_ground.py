@@ -36,7 +36,8 @@ USUAL_AMONG = 40
 """Configs over which the usual doubt is averaged."""
 
 MOST_CANDIDATES = 1000
-MOST_PLACES = 2500
+MOST_PLACES, KEPT_PLACES = 1600, 1000
+"""Beyond so many places, only those that were asked for last are kept."""
 
 
 Learned = Callable[[Theta, Layout, Mapping[str, float]], Surrogate | None]
@@ -57,7 +58,7 @@ class Ground:
     """
 
     def __init__(self, history: History, theta: Theta, learned: Learned) -> None:
-        self.theta, self.learned, self.space = theta, learned, history.sweep.space
+        self.theta, self.space = theta, history.sweep.space
         self.layout, self._own = theta.layout_for(self.space), layout_of((), self.space)
         self.costs, self.seed = theta.costs.on(self.layout), history.sweep.seed
         self.known = [] if self.space.candidates else [self.space.complete(config) for config in theta.best]
@@ -66,17 +67,13 @@ class Ground:
         some = self.space.candidates or [self.space.sample(derive(0, "doubt", k)) for k in range(USUAL_AMONG)]
         doubt = self.doubted(some)
         self.usual_doubt, self.openness = float(doubt.mean()), openness(doubt)
-        self._start(circumstances(history.sweep.task.descriptor, history.sweep.horizon))
-
-    def _start(self, descriptor: Mapping[str, float]) -> None:
-        self.descriptor = descriptor
         self.position: dict[str, int] = {}
         self.points, self.doubts = np.zeros((0, len(self.layout.groups))), np.zeros(0)
         self.plain = plain_kernel(self.layout)
         self.places: list[Surrogate] = [Places(self.plain, self.layout, None, np.zeros(0), self.usual_doubt)]
-        learned = self.learned(self.theta, self.layout, descriptor)
-        if learned is not None:
-            self.places.append(learned)
+        history_knows = learned(theta, self.layout, circumstances(history.sweep.task.descriptor, history.sweep.horizon))
+        if history_knows is not None:
+            self.places.append(history_knows)
 
     def doubted(self, configs: Sequence[Config]) -> np.ndarray:
         """What practice holds against ``configs``, in the ranges of this sweep: those of earlier ones may lie elsewhere."""
@@ -86,11 +83,15 @@ class Ground:
         return None
 
     def at(self, configs: Sequence[Config]) -> np.ndarray:
-        """The places of ``configs``, which are added if they are new."""
-        new = list({config.id: config for config in configs if config.id not in self.position}.values())
-        if new and len(self.position) + len(new) > max(MOST_PLACES, len(self.space.candidates)):
-            self._start(self.descriptor)
-            new = list({config.id: config for config in configs}.values())
+        """The places of ``configs``, which are added if they are new. Places that an earlier call gave may change."""
+        asked = {config.id: config for config in configs}
+        for known in asked:
+            if known in self.position:
+                self.position[known] = self.position.pop(known)  # to the end: those that were asked for last
+        new = [config for config in asked.values() if config.id not in self.position]
+        most = max(MOST_PLACES, len(self.space.candidates))
+        if new and len(self.position) + len(new) > most:
+            self._keep(max(KEPT_PLACES, len(asked)) - len(new))
         if new:
             codes = [self.space.encode(config) for config in new]
             points, doubt_N = self.layout.points(codes, self.space.names), doubts(codes, self._own)
@@ -100,6 +101,15 @@ class Ground:
             for config in new:
                 self.position[config.id] = len(self.position)
         return np.array([self.position[config.id] for config in configs], dtype=int)
+
+    def _keep(self, most: int) -> None:
+        """Forgets all places but those that were asked for last."""
+        kept = list(self.position)[max(len(self.position) - most, 0) :]
+        indices = np.array([self.position[known] for known in kept], dtype=int)
+        self.position = {known: index for index, known in enumerate(kept)}
+        self.points, self.doubts = self.points[indices], self.doubts[indices]
+        for places in self.places:
+            places.keep(indices)
 
     def candidates(self, history: History, tried: Collection[str], best: Sequence[Config]) -> list[Config]:
         """What might be tried next: what is left of a finite space; else draws, past tasks' best, and neighbours of the best here.

@@ -41,8 +41,9 @@ class Results:
     def read_with(self, kernel: Kernel, layout: Layout, points_ND: np.ndarray, doubt_N: np.ndarray) -> Belief:
         """The belief at other points."""
         places = Places(kernel, layout, None, np.zeros(0), self.usual_doubt)
-        places.add(self.points_ND, self.doubt_N)
-        return places.believe_elsewhere(self.z_N, self.variance_N, points_ND, doubt_N)
+        places.add(np.concatenate([self.points_ND, points_ND]), np.concatenate([self.doubt_N, doubt_N]))
+        seen, wanted = np.split(np.arange(len(places.mean)), [len(self.z_N)])
+        return places.believe(seen, self.z_N, self.variance_N, wanted)
 
     def tuned(self, kernel: Kernel, layout: Layout) -> Kernel:
         """``kernel`` with the hyperparameters that explain the results best; of many the best and some of the rest."""

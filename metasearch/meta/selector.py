@@ -152,11 +152,11 @@ def belief_on_ends(selector: Selector, history: History, others: Sequence[Config
     decision = _Decision(selector, history, ground, np.zeros(len(history), bool), derive(0), may_begin=False)
     rows = decision._rows()
     learned = len(ground.places) > 1
-    seen = ground.at([history[int(number)].config for number in rows])
+    wanted = ground.at([*(history[int(number)].config for number in rows), *others])
+    seen = wanted[: len(rows)]
     places = ground.places[-1]
     location, scale = decision._units(places, rows, seen, learned=learned)
     z, variance, _ = decision._looks(rows).readings(ground.theta.book, location, scale)
-    wanted = np.concatenate([seen, ground.at(others)])
     return places.believe(seen, z, variance, wanted), location, scale, places.noise
 
 

@@ -103,14 +103,24 @@ class Kernel:
 
 
 def squared_distances(left_ND: np.ndarray, right_MD: np.ndarray) -> np.ndarray:
-    square_NM = (left_ND**2).sum(1)[:, None] + (right_MD**2).sum(1)[None] - 2.0 * left_ND @ right_MD.T
-    return np.asarray(np.maximum(square_NM, 0.0))
+    square_NM = np.asarray(-2.0 * left_ND @ right_MD.T)
+    square_NM += (left_ND**2).sum(1)[:, None]
+    square_NM += (right_MD**2).sum(1)
+    return np.asarray(np.maximum(square_NM, 0.0, out=square_NM))
 
 
 def matern(left_ND: np.ndarray, right_MD: np.ndarray, zoom: float = 1.0) -> np.ndarray:
-    """Matérn-5/2 correlations between scaled points."""
-    far_NM = np.sqrt(squared_distances(left_ND, right_MD) * (5.0 * zoom * zoom))
-    return np.asarray((1.0 + far_NM + far_NM**2 / 3.0) * np.exp(-far_NM))
+    """Matérn-5/2 correlations between scaled points. Worked out in place: most of the time of a decision goes here."""
+    far_NM = squared_distances(left_ND, right_MD)
+    far_NM *= 5.0 * zoom * zoom
+    np.sqrt(far_NM, out=far_NM)
+    alike_NM = far_NM / 3.0
+    alike_NM += 1.0
+    alike_NM *= far_NM
+    alike_NM += 1.0
+    np.negative(far_NM, out=far_NM)
+    alike_NM *= np.exp(far_NM, out=far_NM)
+    return np.asarray(alike_NM)
 
 
 def response_features(points_ND: np.ndarray, layout: Layout) -> np.ndarray:
@@ -165,6 +175,10 @@ class Surrogate(Protocol):
         """Adds points at the end, as the layout of the task has them, and what practice holds against them."""
         ...
 
+    def keep(self, kept: np.ndarray) -> None:
+        """Forgets all points but those at the places ``kept``, which are then named in that order."""
+        ...
+
     def believe(self, seen: np.ndarray, z: np.ndarray, variance: np.ndarray, wanted: np.ndarray) -> Belief:
         """The belief at the places ``wanted`` after observations ``z`` with ``variance`` at the places ``seen``."""
         ...
@@ -193,13 +207,17 @@ class _Views:
             np.concatenate([self.features, other.features]),
         )
 
+    def at(self, places: np.ndarray) -> _Views:
+        return _Views(self.points[places], self.scaled[places], self.features[places])
+
 
 class Places:
     """Points as one kernel sees them, for a target task: prior mean and covariance of z, given what past tasks showed.
 
-    Grows: rows are added at the end and never change. With ``rows`` None nothing is known of other tasks: then it is uncertain how
-    far practice is right, and it is heard the less, the more was seen (after Hvarfner et al., 2022, whose prior fades with the
-    number of trials). ``usual_doubt``: where the kernel's mean is expected.
+    Grows: points are added at the end, and those that are kept never change. Covariances are worked out with those points only
+    that something was seen at. With ``rows`` None nothing is known of other tasks: then it is uncertain how far practice is right,
+    and it is heard the less, the more was seen (after Hvarfner et al., 2022, whose prior fades with the number of trials).
+    ``usual_doubt``: where the kernel's mean is expected.
     """
 
     def __init__(
@@ -207,49 +225,61 @@ class Places:
     ) -> None:
         self.kernel, self.layout, self.descriptor_E, self.usual_doubt = kernel, layout, descriptor_E, usual_doubt
         self.past = None if rows is None else _Past(kernel, layout, rows, descriptor_E)
-        self._seen = _Views.of(np.zeros((0, len(layout.groups))), kernel, layout)
+        self._views = _Views.of(np.zeros((0, len(layout.groups))), kernel, layout)
         self._known = np.zeros((len(rows.z_N) if rows is not None else 0, 0))
-        self.mean, self.doubt = np.zeros(0), np.zeros(0)
-        self.covariance = np.zeros((0, 0))
+        self.mean, self.doubt, self.variance = np.zeros(0), np.zeros(0), np.zeros(0)
+        self._row_N, self._covariance_RN = np.zeros(0, dtype=int), np.zeros((0, 0))
 
     def add(self, points_ND: np.ndarray, doubt_N: np.ndarray) -> None:
-        new = self._read(points_ND)
-        before = len(self.mean)
-        self.doubt = np.concatenate([self.doubt, doubt_N])
-        self._seen = self._seen.with_more(new)
-        block = self._prior(new)
-        mean = np.full(len(points_ND), self.kernel.mean)
-        if self.past is None:
-            block = block + PRACTICE_DEVIATION**2 * np.outer(doubt_N, self.doubt)
-        else:
-            mean = mean - self.kernel.practice * doubt_N
-            known = self.past.seen_from(new)
-            self._known = np.concatenate([self._known, known], axis=1)
-            mean = mean + known.T @ self.past.surprise
-            block = block - known.T @ self._known
-        grown = np.empty((before + len(points_ND),) * 2)
-        grown[:before, :before] = self.covariance
-        grown[before:] = block
-        grown[:before, before:] = block[:, :before].T
-        self.covariance, self.mean = grown, np.concatenate([self.mean, mean])
+        new, before = self._read(points_ND), len(self.mean)
+        mean, variance, known = self._beforehand(new, doubt_N)
+        self._views, self.doubt = self._views.with_more(new), np.concatenate([self.doubt, doubt_N])
+        self.mean, self.variance = np.concatenate([self.mean, mean]), np.concatenate([self.variance, variance])
+        self._known = np.concatenate([self._known, known], axis=1)
+        with_rows = np.argsort(self._row_N, kind="stable")[before - len(self._covariance_RN) :]
+        columns = self._between(with_rows, np.arange(before, len(self.mean)))
+        self._covariance_RN = np.concatenate([self._covariance_RN, columns], axis=1)
+        self._row_N = np.concatenate([self._row_N, np.full(len(points_ND), -1)])
 
-    def _prior(self, new: _Views) -> np.ndarray:
-        kernel, seen = self.kernel, self._seen
-        base, response = matern(new.scaled, seen.scaled), new.features @ seen.features.T
-        own = base if kernel.own_zoom == 1.0 else matern(new.scaled, seen.scaled, kernel.own_zoom)
-        mains = self._main * kernel.main_effects(new.points, seen.points, self.layout)
-        return np.asarray((kernel.shared + self._near) * base + self._linear * response + kernel.own * own + kernel.level + mains)
+    def keep(self, kept: np.ndarray) -> None:
+        self._views, self._known, self.doubt = self._views.at(kept), self._known[:, kept], self.doubt[kept]
+        self.mean, self.variance = self.mean[kept], self.variance[kept]
+        row_N = self._row_N[kept]
+        self._covariance_RN = self._covariance_RN[np.ix_(row_N[row_N >= 0], kept)]
+        self._row_N = np.where(row_N >= 0, np.cumsum(row_N >= 0) - 1, -1)
+
+    def _covariances(self, seen: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        """Between the places ``seen``, with which covariances are kept from now on, and ``wanted``."""
+        without = np.unique(seen[self._row_N[seen] < 0])
+        if len(without):
+            self._row_N[without] = len(self._covariance_RN) + np.arange(len(without))
+            rows = self._between(without, np.arange(len(self.mean)))
+            self._covariance_RN = np.concatenate([self._covariance_RN, rows])
+        return np.asarray(self._covariance_RN[np.ix_(self._row_N[seen], wanted)])
+
+    def _between(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        kernel, here, there = self.kernel, self._views.at(left), self._views.at(right)
+        base, response = matern(here.scaled, there.scaled), here.features @ there.features.T
+        own = base if kernel.own_zoom == 1.0 else matern(here.scaled, there.scaled, kernel.own_zoom)
+        mains = self._main * kernel.main_effects(here.points, there.points, self.layout)
+        prior = (kernel.shared + self._near) * base + self._linear * response + kernel.own * own + kernel.level + mains
+        if self.past is None:
+            return np.asarray(prior + PRACTICE_DEVIATION**2 * np.outer(self.doubt[left], self.doubt[right]))
+        return np.asarray(prior - self._known[:, left].T @ self._known[:, right])
+
+    def _beforehand(self, new: _Views, doubt_N: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean and variance before anything is observed here, and covariances with the whitened past results."""
+        mean = self.kernel.mean - self.kernel.practice * (doubt_N - self.usual_doubt)
+        variance = self._variance(new.features, doubt_N)
+        if self.past is None:
+            return mean, variance, np.zeros((0, len(doubt_N)))
+        known = self.past.seen_from(new)
+        return mean + known.T @ self.past.surprise, variance - (known**2).sum(0), known
 
     def foreseen(self, points_ND: np.ndarray, doubt_N: np.ndarray) -> Belief:
         """What is believed of points that are not added, before anything is observed here."""
-        new = self._read(points_ND)
-        variance = self._variance(new.features, doubt_N)
-        mean = self.kernel.mean - self.kernel.practice * (doubt_N - self.usual_doubt)
-        if self.past is None:
-            return Belief(mean, np.sqrt(variance))
-        known = self.past.seen_from(new)
-        left = np.maximum(variance - (known**2).sum(0), JITTER)
-        return Belief(mean + known.T @ self.past.surprise, np.sqrt(left))
+        mean, variance, _ = self._beforehand(self._read(points_ND), doubt_N)
+        return Belief(mean, np.sqrt(np.maximum(variance, JITTER)))
 
     def _read(self, points_ND: np.ndarray) -> _Views:
         descriptor_NE = np.tile(self.descriptor_E, (len(points_ND), 1))
@@ -281,22 +311,14 @@ class Places:
         return self.kernel.noise
 
     def believe(self, seen: np.ndarray, z: np.ndarray, variance: np.ndarray, wanted: np.ndarray) -> Belief:
-        prior, mean = np.diag(self.covariance)[wanted], self._expected(len(seen))
+        prior, mean = self.variance[wanted], self._expected(len(seen))
         if not len(seen):
             return Belief(mean[wanted], np.sqrt(np.maximum(prior, JITTER)))
-        known, across = self.covariance[np.ix_(seen, seen)], self.covariance[np.ix_(seen, wanted)]
+        known, across = self._covariances(seen, seen), self._covariances(seen, wanted)
         return _conditioned(known + np.diag(variance + self.noise), across, z - mean[seen], mean[wanted], prior)
 
-    def believe_elsewhere(self, z: np.ndarray, variance: np.ndarray, points_ND: np.ndarray, doubt_N: np.ndarray) -> Belief:
-        """The belief at points that are not added, after one observation of every place. Without past tasks only."""
-        new = self._read(points_ND)
-        across = self._prior(new) + PRACTICE_DEVIATION**2 * np.outer(doubt_N, self.doubt)
-        mean = self.kernel.expected(doubt_N - self.usual_doubt, len(z))
-        known = self.covariance + np.diag(variance + self.noise)
-        return _conditioned(known, across.T, z - self._expected(len(z)), mean, self._variance(new.features, doubt_N))
-
     def log_evidence(self, seen: np.ndarray, z_GN: np.ndarray, variance_GN: np.ndarray) -> np.ndarray:
-        covariance = self.covariance[np.ix_(seen, seen)][None] + _diagonals(variance_GN + self.noise)
+        covariance = self._covariances(seen, seen)[None] + _diagonals(variance_GN + self.noise)
         factor = np.linalg.cholesky(covariance)
         surprise = np.linalg.solve(factor, (z_GN - self._expected(len(seen))[seen])[:, :, None])[:, :, 0]
         return np.asarray(-0.5 * (surprise**2).sum(1) - np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(1))

@@ -64,7 +64,21 @@ def test_added_places_and_foreseen_ones_are_believed_alike() -> None:
     foreseen_ones = places.foreseen(asked, doubt)
     places.add(asked, doubt)
     assert places.mean == pytest.approx(foreseen_ones.mean)
-    assert np.sqrt(np.diag(places.covariance)) == pytest.approx(foreseen_ones.deviation)
+    assert np.sqrt(places.variance) == pytest.approx(foreseen_ones.deviation)
+
+
+def test_places_that_are_kept_are_believed_as_before() -> None:
+    rows = Rows(points((0.1, 1)), np.ones(1), np.zeros(1), np.zeros(1, dtype=int), np.zeros((1, 0)), np.zeros(1))
+    kernel = Kernel({}, {}, mains={"dropout": 0.2})
+    places = Places(kernel, LAYOUT, rows, np.zeros(0))
+    places.add(points((0.2, 1), (0.3, 2), (0.4, 4), (0.5, 8)), np.linspace(0.0, 1.0, 4))
+    seen, z, variance, wanted = np.array([3, 1]), np.array([0.5, -0.5]), np.array([0.1, 0.2]), np.array([2, 3])
+    before = places.believe(seen, z, variance, wanted)
+    places.keep(np.array([3, 2, 1]))
+    places.add(points((0.0, 3)), np.zeros(1))
+    after = places.believe(np.array([0, 2]), z, variance, np.array([1, 0]))
+    assert after.mean == pytest.approx(before.mean)
+    assert after.deviation == pytest.approx(before.deviation)
 
 
 def test_with_smaller_deviations_what_is_known_to_be_good_promises_more_than_what_is_not_known() -> None:

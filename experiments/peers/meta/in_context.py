@@ -72,6 +72,10 @@ class InContextPlaces:
         self.gaussian.add(points_ND, doubt_N)
         self.points_ND = np.concatenate([self.points_ND, points_ND])
 
+    def keep(self, kept: np.ndarray) -> None:
+        self.gaussian.keep(kept)
+        self.points_ND = self.points_ND[kept]
+
     def log_evidence(self, seen: np.ndarray, z_GN: np.ndarray, variance_GN: np.ndarray) -> np.ndarray:
         return self.gaussian.log_evidence(seen, z_GN, variance_GN)
 
