@@ -122,7 +122,7 @@ class Ground:
                 picked = derive(self.seed, "candidates", len(history) // BLOCK).permutation(len(left))[:MOST_CANDIDATES]
                 left = [left[i] for i in sorted(picked.tolist())]
             return left
-        near = [config for parent in best[:PARENTS] for config in self.near(parent)]
+        near = [config for parent in best for config in self.near(parent)]
         every = {config.id: config for config in [self.space.default(), *self.drawn(history), *self.known, *near]}
         return [config for config in every.values() if config.id not in tried]
 

@@ -177,10 +177,10 @@ class _Decision:
         traces = selector._traces(history)
         self.selector, self.theta, self.history, self.traces, self.ground = selector, selector.theta, history, traces, ground
         self.able, self.rng, self.refines = able, rng, refines and not history.sweep.space.candidates
-        self.new = self._candidates() if may_begin else []
         self.age_N = traces.column("step") / traces.full
         self.lowest_N = traces.column("lowest")
         self.begun = np.flatnonzero(~np.isnan(self.age_N))
+        self.new = self._candidates() if may_begin else []
 
     def choice(self) -> Choice | None:
         if not self.new and not self.able.any():
@@ -203,8 +203,8 @@ class _Decision:
         return bool((ndtr((belief.mean - best) / belief.deviation) > HOPELESS).any())
 
     def _candidates(self) -> list[Config]:
-        able = [t for t in self.history if math.isfinite(t.best_loss)] if not self.history.sweep.space.candidates else []
-        best = [trial.config for trial in sorted(able, key=lambda t: (t.best_loss, t.number))[:4]]
+        lowest = self.begun[np.argsort(self.lowest_N[self.begun], kind="stable")[:PARENTS]]
+        best = [self.history[int(number)].config for number in lowest if math.isfinite(self.lowest_N[number])]
         return self.ground.candidates(self.history, tried(self.history), best)
 
     def _first(self, say: float) -> Choice | None:
