@@ -134,18 +134,33 @@ def compare(asked: argparse.Namespace) -> None:
 
 
 def table(found: list[Row]) -> Iterator[str]:
-    texts = {row["text"] for row in found}
-    alone = {text: min(row["end"] for row in found if (row["text"], row["method"]) == (text, "alone")) for text in texts}
-    columns = [(schedule, method) for schedule in SCHEDULES for method in METHODS if method in {row["method"] for row in found}]
+    """Mean and standard error over texts and seeds; then how far a trial falls behind the same one that was left alone."""
+    ends = {(r["start"], r["schedule"], r["method"], r["text"], r["seed"]): min(r["end"], KNOWING_NOTHING) for r in found}
+    tasks, methods = sorted({(r["text"], r["seed"]) for r in found}), {r["method"] for r in found}
+    columns = [(schedule, method) for schedule in SCHEDULES for method in METHODS if method in methods]
+    best = {task: min(e for key, e in ends.items() if key[2:] == ("alone", *task)) for task in tasks}
     yield f"| start | {' | '.join(f'{schedule}: {method}' for schedule, method in columns)} |"
     yield "|---" * (1 + len(columns)) + "|"
     for start in STARTS:
-        cells = []
-        for schedule, method in columns:
-            ends = [r for r in found if (r["start"], r["schedule"], r["method"]) == (start, schedule, method)]
-            worse = [100.0 * (min(r["end"], KNOWING_NOTHING) / alone[r["text"]] - 1.0) for r in ends]
-            cells.append(f"{statistics.mean(worse):+.1f}")
-        yield f"| {start} | {' | '.join(cells)} |"
+        of = [
+            [100.0 * (ends[start, *column, *task] / best[task] - 1.0) for task in tasks if (start, *column, *task) in ends]
+            for column in columns
+        ]
+        yield f"| {start} | {' | '.join(f'{np.mean(worse):+.1f} ± {np.std(worse) / math.sqrt(len(worse)):.1f}' for worse in of)} |"
+    for method in sorted(methods - {"alone"}):
+        harm = [100.0 * (e / ends[key[0], key[1], "alone", *key[3:]] - 1.0) for key, e in ends.items() if key[2] == method]
+        yield f"{method}: {np.quantile(harm, 0.95):+.2f} % to the same trial left alone, 95th percentile of {len(harm)}"
+    yield f"left alone: standard deviation over seeds {100.0 * _seed_noise(ends):.2f} %"
+
+
+def _seed_noise(ends: dict[tuple[str, str, str, str, int], float]) -> float:
+    """Of the logarithm of the loss of a trial that was left alone; NaN with one seed."""
+    logs: dict[tuple[str, str, str], list[float]] = {}
+    for (start, schedule, method, text, _), end in ends.items():
+        if method == "alone":
+            logs.setdefault((start, schedule, text), []).append(math.log(end))
+    variances = [float(np.var(each, ddof=1)) for each in logs.values() if len(each) > 1]
+    return math.sqrt(float(np.mean(variances))) if variances else math.nan
 
 
 def main() -> None:
