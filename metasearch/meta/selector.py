@@ -224,8 +224,9 @@ class _Decision:
         if not self.history.sweep.space.candidates:
             known = tried(self.history)
             pool = [config for config in self.ground.drawn(self.history) if config.id not in known] or self.new
-        chance = chances(self.ground.doubted(pool))
-        return Choice(None, pool[int(self.rng.choice(len(pool), p=chance))], origin, "drawn as practice suggests")
+        doubt = self.ground.doubted(pool)
+        why = "drawn as practice suggests" if np.ptp(doubt) > 0 else "drawn at random"
+        return Choice(None, pool[int(self.rng.choice(len(pool), p=chances(doubt)))], origin, why)
 
     def _draw_blindly(self) -> Choice | None:
         """From the whole space: the candidates lean towards what was good."""

@@ -8,8 +8,9 @@ import pytest
 from metasearch.core.archive import Archive
 from metasearch.core.config import Value
 from metasearch.core.domains import Choice, Float
+from metasearch.core.engine import Engine
 from metasearch.core.history import History, Trial
-from metasearch.core.protocols import Progress
+from metasearch.core.protocols import MemoryLog, Progress
 from metasearch.core.rng import derive
 from metasearch.core.space import Space
 from metasearch.meta._guard import GUARD
@@ -88,6 +89,25 @@ def test_the_first_trials_of_an_empty_store_are_usual_ones() -> None:
         history = History.fold(run_sweep(sweep, SELECTOR, SELECTOR, Falling(1e-3), 1))
         opened += [abs(np.log10(float(trial.config["learning_rate"])) + 3.0) for trial in list(history)[1:]]
     assert np.mean(opened) < 0.5 * random
+
+
+@pytest.mark.parametrize(("name", "why"), [("learning_rate", "drawn as practice suggests"), ("alpha", "drawn at random")])
+def test_the_reason_names_practice_only_where_it_has_a_say(name: str, why: str) -> None:
+    space = Space.of(**{name: Float(1e-8, 10.0, log=True)})
+    first, second = (SELECTOR.propose(history, derive(0, "p")) for history in unreported(space, 2))
+    assert first is not None and first.reason == "defaults"
+    assert second is not None and second.reason == why
+
+
+def unreported(space: Space, trials: int) -> list[History]:
+    """Sweeps of none, one … trials that have not reported."""
+    histories = []
+    for count in range(trials):
+        engine = Engine.open(make_sweep(space, trials=trials), SELECTOR, SELECTOR, MemoryLog(), 0.0)
+        for _ in range(count):
+            engine.ask(0.0)
+        histories.append(engine.history)
+    return histories
 
 
 def test_results_outvote_practice() -> None:
