@@ -1,17 +1,23 @@
-"""Makes what a meta-selector knows before anybody's first sweep: random trials on the texts that Python brings along.
+"""Makes what a meta-selector knows before anybody's first sweep: trials on the texts that Python brings along, random ones first,
+and then those of sweeps that the meta-selector made itself, each knowing the random trials and the sweeps before it.
 
     python experiments/shipped_trials.py --store /tmp/shipped
 
 The result, ``metasearch/meta/shipped_trials.json.gz``, is part of the package. Run again with the same store, it goes on where it
-stopped.
+stopped. With ``--random FILE`` the random trials are those of an earlier result.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from metasearch.meta.shipped import PATH, write
+from metasearch.core.archive import Archive, PastTask
+from metasearch.meta.shipped import PATH, VARIABLE, read, write
 from metasearch.store.archive import Store
 from metasearch.sweep.file import SweepFile
 from metasearch.sweep.run import launch_or_resume
@@ -21,6 +27,10 @@ CORPORA = ("comments", "ast_dumps", "language_reference", "stdlib_code")
 TRIALS = {20_000: 20, 80_000: 24, 320_000: 10}
 """By the tokens of a trial, how many there are on each corpus."""
 
+SEARCHED = {80_000: 12, 320_000: 6}
+"""By the tokens of a trial, how many full trainings the meta-selector gets on each corpus."""
+
+RANDOM, META = {"searcher": "random", "scheduler": "fifo"}, {"searcher": "meta", "scheduler": "meta"}
 REPORTS = 10
 SPACE = {
     "width": {"int": [32, 256], "log": True},
@@ -30,29 +40,51 @@ SPACE = {
 }
 
 
-def sweep_file(corpus: str, tokens: int, seed: int) -> SweepFile:
+def sweep_file(name: str, corpus: str, tokens: int, search: Mapping[str, str], budget: Mapping[str, Any], seed: int) -> SweepFile:
     return SweepFile(
-        name=f"shipped-{corpus.replace('_', '-')}-{tokens // 1000}k",
+        name=f"{name}-{corpus.replace('_', '-')}-{tokens // 1000}k",
         task={"corpus": f"cpython/{corpus}", "tokenizer": "byte"},
         space=SPACE,
-        search={"searcher": "random", "scheduler": "fifo"},
-        budget={"trials": TRIALS[tokens]},
+        search=search,
+        budget=budget,
         trial={"tokens": tokens, "reports": REPORTS},
         resources={"cpu": 1},
         seed=seed,
     )
 
 
+def random_trials(store: Store) -> Archive:
+    for seed, (tokens, corpus) in enumerate((tokens, corpus) for tokens in TRIALS for corpus in CORPORA):
+        launch_or_resume(sweep_file("shipped", corpus, tokens, RANDOM, {"trials": TRIALS[tokens]}, seed), store)
+    return store.archive()
+
+
+def searched_trials(store: Store) -> Archive:
+    for seed, (tokens, corpus) in enumerate((tokens, corpus) for tokens in SEARCHED for corpus in CORPORA):
+        launch_or_resume(sweep_file("searched", corpus, tokens, META, {"tokens": SEARCHED[tokens] * tokens}, seed), store)
+    return store.archive()
+
+
+def together(tasks: Iterable[PastTask]) -> Archive:
+    """One task for all trials of the same text and length."""
+    found: dict[tuple[str, int], PastTask] = {}
+    for task in tasks:
+        known = found.get((task.id, task.horizon))
+        found[task.id, task.horizon] = task if known is None else replace(known, trials=known.trials + task.trials)
+    return Archive(tuple(found.values()))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Makes the trials that the package knows from the start.")
     parser.add_argument("--store", type=Path, required=True, help="folder for the store of the trials")
     parser.add_argument("--out", type=Path, default=PATH, help="the file to write")
+    parser.add_argument("--random", type=Path, help="a file with the random trials, so that they are not made again")
     asked = parser.parse_args()
-    store = Store(asked.store)
-    pairs = [(corpus, tokens) for tokens in TRIALS for corpus in CORPORA]
-    for seed, (corpus, tokens) in enumerate(pairs):
-        launch_or_resume(sweep_file(corpus, tokens, seed), store)
-    write(store.archive(), asked.out)
+    known = asked.random or asked.store / "random.json.gz"
+    if not known.exists():
+        write(random_trials(Store(asked.store / "random")), known)
+    os.environ[VARIABLE] = str(known)
+    write(together([*read(str(known)), *searched_trials(Store(asked.store / "searched"))]), asked.out)
 
 
 if __name__ == "__main__":
