@@ -27,7 +27,7 @@ CORPORA = ("comments", "ast_dumps", "language_reference", "stdlib_code")
 TRIALS = {20_000: 20, 80_000: 24, 320_000: 10}
 """By the tokens of a trial, how many there are on each corpus."""
 
-SEARCHED = {80_000: 12, 320_000: 6}
+SEARCHED = {80_000: 12}
 """By the tokens of a trial, how many full trainings the meta-selector gets on each corpus."""
 
 RANDOM, META = {"searcher": "random", "scheduler": "fifo"}, {"searcher": "meta", "scheduler": "meta"}

@@ -25,7 +25,6 @@ from steering import CPU
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from consecutive_sweeps import META, REPORTS, SPACE, TPE, TRIAL_TOKENS
-from metasearch.training.trainer import Trainer
 
 from metasearch import catalog
 from metasearch.backends.simulated import simulate
@@ -38,6 +37,7 @@ from metasearch.meta.shipped import NONE, VARIABLE
 from metasearch.sweep import learned
 from metasearch.sweep.file import SweepFile
 from metasearch.sweep.resolving import resolve
+from metasearch.training.loop import Trainer
 from metasearch.training.report import TrialBudget
 
 TEXTS = tuple(
@@ -111,7 +111,7 @@ def table(found: list[Row]) -> Iterator[str]:
         own = [row for row in found if row["method"] == method]
         cells = []
         for share in SHARES:
-            ends = [min(best for spent, best in row["points"] if spent <= share * row["budget"]) for row in own]
+            ends = [min((best for spent, best in row["points"] if spent <= share * row["budget"]), default=math.inf) for row in own]
             over = [100.0 * (end / lowest[row["text"], row["seed"]] - 1.0) for end, row in zip(ends, own, strict=True)]
             cells.append(f"{np.mean(over):+.1f} ± {np.std(over) / math.sqrt(len(over)):.1f}")
         yield f"| {Path(method).name} | {' | '.join(cells)} | {len(own)} |"
