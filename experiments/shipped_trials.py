@@ -1,10 +1,10 @@
-"""Makes what a meta-selector knows before anybody's first sweep: trials on the texts that Python brings along, random ones first,
-and then those of sweeps that the meta-selector made itself, each knowing the random trials and the sweeps before it.
+"""Makes what a meta-selector knows before anybody's first sweep: random trials on the texts that Python brings along.
 
     python experiments/shipped_trials.py --store /tmp/shipped
 
 The result, ``metasearch/meta/shipped_trials.json.gz``, is part of the package. Run again with the same store, it goes on where it
-stopped. With ``--random FILE`` the random trials are those of an earlier result.
+stopped. With ``--searched`` come those of sweeps that the meta-selector makes then, each knowing the random trials and the sweeps
+before it; with ``--random FILE`` the random trials are those of an earlier result.
 """
 
 from __future__ import annotations
@@ -78,13 +78,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Makes the trials that the package knows from the start.")
     parser.add_argument("--store", type=Path, required=True, help="folder for the store of the trials")
     parser.add_argument("--out", type=Path, default=PATH, help="the file to write")
+    parser.add_argument("--searched", action="store_true", help="trials of the meta-selector's own sweeps too")
     parser.add_argument("--random", type=Path, help="a file with the random trials, so that they are not made again")
     asked = parser.parse_args()
     known = asked.random or asked.store / "random.json.gz"
     if not known.exists():
         write(random_trials(Store(asked.store / "random")), known)
     os.environ[VARIABLE] = str(known)
-    write(together([*read(str(known)), *searched_trials(Store(asked.store / "searched"))]), asked.out)
+    more = searched_trials(Store(asked.store / "searched")) if asked.searched else ()
+    write(together([*read(str(known)), *more]), asked.out)
 
 
 if __name__ == "__main__":

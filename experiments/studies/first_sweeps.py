@@ -3,7 +3,7 @@
     METASEARCH_CORPORA=… python experiments/studies/first_sweeps.py --out first.jsonl --methods tpe none shipped
 
 ``none``: the meta-selector that knows nothing; ``shipped``: with the trials of the package; any other method is a file of trials
-that ``experiments/shipped_trials.py`` made. All sweeps of a text and seed have the same budget. Printed is the lowest bits a byte,
+that ``experiments/shipped_trials.py`` made. All sweeps of a text and seed have the same budget. Printed is the lowest loss so far,
 over the lowest of any method on the same text and seed, in percent, after some shares of the budget. One thread and one worker, so
 that a sweep is the same whenever it is made; what is there already in the file is not made again.
 """
