@@ -15,10 +15,10 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from metasearch.core.event import Reported
+from metasearch.core.event import Fact, Reported
 from metasearch.store.archive import Store
 from metasearch.sweep.file import SweepFile
 from metasearch.sweep.run import launch_or_resume
@@ -67,9 +67,9 @@ def sweep_file(corpus: str, method: str, trainings: int, seed: int) -> SweepFile
     )
 
 
-def trajectory(store: Store, sweep: str) -> Trajectory:
+def trajectory(facts: Iterable[Fact]) -> Trajectory:
     spent, best, steps, points = 0, math.inf, {}, []
-    for fact in store.facts(sweep):
+    for fact in facts:
         if isinstance(fact, Reported) and fact.step > steps.get(fact.trial, 0):
             spent += fact.step - steps.get(fact.trial, 0)
             steps[fact.trial] = fact.step
@@ -93,7 +93,7 @@ def run(corpora: Sequence[str], methods: Sequence[str], folder: Path, trainings:
         for method in (BASELINE, *methods):
             store, file = Store(folder / method), sweep_file(corpus, method, trainings, seed)
             launch_or_resume(file, store)
-            found[method] = trajectory(store, file.name)
+            found[method] = trajectory(store.facts(file.name))
         for method in methods:
             shares[method].append(share_needed(found[method], found[BASELINE]))
         cells = [f"{found[method][-1][1]:.4f} | {shares[method][-1]:.2f}" for method in methods]

@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--random", type=Path, help="a file with the random trials, so that they are not made again")
     asked = parser.parse_args()
     known = asked.random or asked.store / "random.json.gz"
-    if not known.exists():
+    if asked.random is None and not known.exists():
         write(random_trials(Store(asked.store / "random")), known)
     os.environ[VARIABLE] = str(known)
     more = searched_trials(Store(asked.store / "searched")) if asked.searched else ()

@@ -14,7 +14,7 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -24,18 +24,17 @@ from kept_rows import Row, keep, rows
 from steering import CPU
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from consecutive_sweeps import META, REPORTS, SPACE, TPE, TRIAL_TOKENS
+from consecutive_sweeps import BASELINE, REPORTS, TRIAL_TOKENS, Trajectory, sweep_file, trajectory
 
 from metasearch import catalog
 from metasearch.backends.simulated import simulate
 from metasearch.core.engine import Engine
-from metasearch.core.event import Reported, TrialId
+from metasearch.core.event import TrialId
 from metasearch.core.history import History, Trial
 from metasearch.core.protocols import MemoryLog, Progress
 from metasearch.corpora import load
 from metasearch.meta.shipped import NONE, VARIABLE
 from metasearch.sweep import learned
-from metasearch.sweep.file import SweepFile
 from metasearch.sweep.resolving import resolve
 from metasearch.training.loop import Trainer
 from metasearch.training.report import TrialBudget
@@ -45,7 +44,7 @@ TEXTS = tuple(
     for name in ("pride_prejudice", "wikitext2_raw", "shakespeare_plays", "bible_zulu", "state_of_union", "war_and_peace")
 )
 SHARES = (0.1, 0.25, 0.5, 1.0)
-TPE_AND_ASHA, SHIPPED = "tpe", "shipped"
+META, SHIPPED = "meta", "shipped"
 
 
 class Trained:
@@ -66,37 +65,19 @@ class Trained:
         return Progress(report.step, report.val_bpb, 1.0, report.metrics, trainer.done)
 
 
-def searched(text: str, search: Mapping[str, str], trainings: int, seed: int) -> list[tuple[int, float]]:
-    """Tokens spent and the lowest bits per byte so far, after each report."""
-    file = SweepFile(
-        name="first",
-        task={"corpus": text, "tokenizer": "byte"},
-        space=SPACE,
-        unlisted="default",
-        search=search,
-        budget={"tokens": trainings * TRIAL_TOKENS},
-        trial={"tokens": TRIAL_TOKENS, "reports": REPORTS},
-        seed=seed,
-    )
-    sweep = resolve(file)
-    used = learned.foreseen(sweep.search, None, kind=sweep.task.kind)
-    log = MemoryLog()
+def searched(text: str, search: str, trainings: int, seed: int) -> Trajectory:
+    sweep = resolve(sweep_file(text, search, trainings, seed))
+    used, log = learned.foreseen(sweep.search, None, kind=sweep.task.kind), MemoryLog()
     simulate(Engine.open(sweep, used.searcher, used.scheduler, log, 0.0), Trained(text), 1)
-    spent, lowest, steps, points = 0, math.inf, dict[TrialId, int](), []
-    for fact in log.read():
-        if isinstance(fact, Reported):
-            spent, steps[fact.trial] = spent + fact.step - steps.get(fact.trial, 0), fact.step
-            lowest = min(lowest, fact.loss) if math.isfinite(fact.loss) else lowest
-            points.append((spent, lowest))
-    return points
+    return trajectory(log.read())
 
 
 def study(out: Path, methods: list[str], texts: list[str], trainings: int, seeds: range) -> None:
     done = {(row["text"], row["seed"], row["method"]) for row in rows(out)}
     for seed, text, method in product(seeds, texts, methods):
         if (text, seed, method) not in done:
-            os.environ[VARIABLE] = method if method not in (TPE_AND_ASHA, SHIPPED) else NONE if method == TPE_AND_ASHA else ""
-            points = searched(text, TPE if method == TPE_AND_ASHA else META, trainings, seed)
+            os.environ[VARIABLE] = "" if method in (BASELINE, SHIPPED) else method
+            points = searched(text, BASELINE if method == BASELINE else META, trainings, seed)
             keep({"text": text, "seed": seed, "method": method, "budget": trainings * TRIAL_TOKENS, "points": points}, out)
 
 
@@ -120,7 +101,7 @@ def table(found: list[Row]) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="First sweeps, with what is shipped and without.")
     parser.add_argument("--out", type=Path, default=Path("first.jsonl"))
-    parser.add_argument("--methods", nargs="+", default=[TPE_AND_ASHA, NONE, SHIPPED])
+    parser.add_argument("--methods", nargs="+", default=[BASELINE, NONE, SHIPPED])
     parser.add_argument("--texts", nargs="+", default=TEXTS)
     parser.add_argument("--trainings", type=int, default=10, help="budget of a sweep, in full trainings")
     parser.add_argument("--seeds", default="0:1", help="FIRST:END")

@@ -17,6 +17,7 @@ from metasearch.core.protocols import Progress, Scheduler, Searcher
 from metasearch.core.rng import derive
 from metasearch.core.space import Space
 from metasearch.core.sweep import Budget
+from metasearch.meta import _ground
 from metasearch.meta._guard import GUARD, HISTORY
 from metasearch.meta.features import layout_of
 from metasearch.meta.saving import saving
@@ -180,6 +181,13 @@ def test_trials_without_hope_are_not_trained_to_the_end() -> None:
     history = swept(WITHOUT, trials=30)
     assert history.steps_spent < 0.85 * 30 * 100
     assert history.best is not None and history.best.step == 100
+
+
+def test_decisions_do_not_depend_on_which_places_were_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = [trial.config for trial in swept(WITH, trials=24)]
+    monkeypatch.setattr(_ground, "MOST_PLACES", 1)
+    monkeypatch.setattr(_ground, "KEPT_PLACES", 1)
+    assert [trial.config for trial in swept(WITH, trials=24)] == usual
 
 
 def test_theta_is_data() -> None:
