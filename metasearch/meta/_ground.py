@@ -142,11 +142,13 @@ class Ground:
             self._near[parent.id] = neighbours(self.space, parent, self.seed)
         return self._near[parent.id]
 
-    def tuned(self, seen: np.ndarray, z: np.ndarray, variance: np.ndarray, wanted: np.ndarray) -> Belief:
-        """The belief at the places ``wanted`` without history, with a kernel that the results of the places ``seen`` ask for."""
+    def tuned_ahead(self, seen: np.ndarray, z: np.ndarray, variance: np.ndarray, wanted: np.ndarray) -> Belief:
+        """How far the places ``wanted`` are believed to be ahead of the best of ``seen``, without history, with a kernel that the
+        results of the places ``seen`` ask for.
+        """
         results = Results(self.points[seen], self.doubts[seen], z, variance, self.usual_doubt)
         kernel = results.tuned(self.plain, self.layout)
-        return results.read_with(kernel, self.layout, self.points[wanted], self.doubts[wanted])
+        return results.ahead_by(kernel, self.layout, self.points[wanted], self.doubts[wanted])
 
 
 def neighbours(space: Space, parent: Config, seed: int) -> list[Config]:

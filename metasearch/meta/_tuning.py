@@ -38,12 +38,12 @@ class Results:
     variance_N: np.ndarray
     usual_doubt: float
 
-    def read_with(self, kernel: Kernel, layout: Layout, points_ND: np.ndarray, doubt_N: np.ndarray) -> Belief:
-        """The belief at other points."""
+    def ahead_by(self, kernel: Kernel, layout: Layout, points_ND: np.ndarray, doubt_N: np.ndarray) -> Belief:
+        """How far other points are believed to be ahead of the best of these, by ``kernel``."""
         places = Places(kernel, layout, None, np.zeros(0), self.usual_doubt)
         places.add(np.concatenate([self.points_ND, points_ND]), np.concatenate([self.doubt_N, doubt_N]))
         seen, wanted = np.split(np.arange(len(places.mean)), [len(self.z_N)])
-        return places.believe(seen, self.z_N, self.variance_N, wanted)
+        return places.ahead(seen, self.z_N, self.variance_N, wanted)
 
     def tuned(self, kernel: Kernel, layout: Layout) -> Kernel:
         """``kernel`` with the hyperparameters that explain the results best; of many the best and some of the rest."""

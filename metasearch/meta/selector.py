@@ -12,7 +12,6 @@ How often each is asked follows from the trials of the guard (``_guard``).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,13 +27,13 @@ from metasearch.core.history import History, Trial
 from metasearch.core.protocols import Proposal
 from metasearch.core.rng import derive
 from metasearch.meta import _guard as guard
-from metasearch.meta import _units as units
+from metasearch.meta._evidence import Evidence
 from metasearch.meta._ground import PARENTS, Ground, Learned, gaussian_process
 from metasearch.meta._guard import GUARD, HISTORY, PLAIN
 from metasearch.meta._traces import ETA, Halving, Traces, compared
 from metasearch.meta.costs import limited_by_time, paces
 from metasearch.meta.practice import chances
-from metasearch.meta.surrogate import Belief, Surrogate
+from metasearch.meta.surrogate import Belief
 from metasearch.meta.theta import Theta, learn
 
 NAME = "meta"
@@ -51,9 +50,9 @@ OPENING, OPENING_AGE = 8, 0.035
 """History's first trials are a portfolio: each of so many gets this share of a full training before any gets more."""
 
 OVERSTATED = 0.4
-"""These are chosen as if deviations were so much smaller: of what is expected to be good the surrogate is surer than it says."""
+"""These are chosen as if deviations were so much smaller: of what is expected to be good the surrogate is surer than it says. Not
+so where time is what limits the sweep: what is cheap has the benefit of the doubt."""
 
-ROWS = 300
 RANDOM_SHARE = 0.3
 PLAIN_START = 6
 """Without history so many are drawn, as practice suggests."""
@@ -67,6 +66,8 @@ ALONE = Halving((3, 6, 8), fewest=5)
 """Curves of language models cross early and then seldom: the later the rung, the fewer need to go on. Beside history the plain arm
 is a second opinion that goes on early and with the best of ``HANDFUL`` candidates; alone it looks at all of them.
 """
+
+NOTHING = np.zeros(0, dtype=int)
 
 HOPELESS = 0.02
 """A trial that wins with less probability is not worth another slice, once nothing new may begin."""
@@ -126,9 +127,13 @@ class Selector:
     def _ground(self, history: History) -> Ground:
         return history.view((Ground, id(self.theta)), lambda known: Ground(known, self.theta, self.surrogate))
 
+    def _evidence(self, history: History) -> Evidence:
+        return Evidence(history, self._traces(history), self._ground(history))
+
     def _choose(self, history: History, judged: Trial | None, *, new_only: bool = False) -> Choice | None:
         """The same at the same state, so that what a judgement paused for is what starts next."""
-        traces, ground = self._traces(history), self._ground(history)
+        evidence = self._evidence(history)
+        traces = evidence.traces
         rng = derive(history.sweep.seed, "slice", len(history), traces.reports, history.thaws)
         able = traces.waits.copy()
         if judged is not None:
@@ -136,7 +141,7 @@ class Selector:
         if new_only:
             able[:] = False
         may_begin = history.sweep.budget.trials is None or len(history) < history.sweep.budget.trials
-        decision = _Decision(self, history, ground, able, rng, may_begin=may_begin, refines=new_only)
+        decision = _Decision(self, evidence, able, rng, may_begin=may_begin, refines=new_only)
         return decision.choice()
 
     def _say(self, history: History) -> float:
@@ -148,16 +153,9 @@ def belief_on_ends(selector: Selector, history: History, others: Sequence[Config
     """What is believed of the end of every trial that has reported and then of ``others``, in units of the task; these; and the
     variance of noise.
     """
-    ground = selector._ground(history)
-    decision = _Decision(selector, history, ground, np.zeros(len(history), bool), derive(0), may_begin=False)
-    rows = decision._rows()
-    learned = len(ground.places) > 1
-    wanted = ground.at([*(history[int(number)].config for number in rows), *others])
-    seen = wanted[: len(rows)]
-    places = ground.places[-1]
-    location, scale = decision._units(places, rows, seen, learned=learned)
-    z, variance, _ = decision._looks(rows).readings(ground.theta.book, location, scale)
-    return places.believe(seen, z, variance, wanted), location, scale, places.noise
+    evidence = selector._evidence(history)
+    known = evidence.on([*evidence.configs(evidence.rows), *others], learned=len(evidence.ground.places) > 1, pending=False)
+    return known.belief(), known.location, known.scale, known.places.noise
 
 
 class _Decision:
@@ -166,20 +164,17 @@ class _Decision:
     def __init__(
         self,
         selector: Selector,
-        history: History,
-        ground: Ground,
+        evidence: Evidence,
         able: np.ndarray,
         rng: np.random.Generator,
         *,
         may_begin: bool,
-        refines: bool = False,
+        refines: bool,
     ) -> None:
-        traces = selector._traces(history)
-        self.selector, self.theta, self.history, self.traces, self.ground = selector, selector.theta, history, traces, ground
-        self.able, self.rng, self.refines = able, rng, refines and not history.sweep.space.candidates
-        self.age_N = traces.column("step") / traces.full
-        self.lowest_N = traces.column("lowest")
-        self.begun = np.flatnonzero(~np.isnan(self.age_N))
+        self.selector, self.history, self.evidence = selector, evidence.history, evidence
+        self.traces, self.ground = evidence.traces, evidence.ground
+        self.able, self.rng, self.refines = able, rng, refines and not self.history.sweep.space.candidates
+        self.age_N, self.lowest_N, self.begun = evidence.age_N, evidence.lowest_N, evidence.begun
         self.new = self._candidates() if may_begin else []
 
     def choice(self) -> Choice | None:
@@ -196,15 +191,16 @@ class _Decision:
 
     def _worth_going_on(self) -> bool:
         """Can any trial that waits still win? Asked once nothing new may begin and a trial has been seen whole."""
-        if not self._seen_whole(self.begun).any():
+        if not self.evidence.seen_whole(self.begun).any():
             return True
         waiting = np.flatnonzero(self.able)
-        belief, best = self._belief(waiting, learned=len(self.ground.places) > 1)
-        return bool((ndtr((belief.mean - best) / belief.deviation) > HOPELESS).any())
+        known = self.evidence.on(self.evidence.configs(waiting), learned=len(self.ground.places) > 1)
+        belief = known.belief()
+        return bool((ndtr((belief.mean - known.best) / belief.deviation) > HOPELESS).any())
 
     def _candidates(self) -> list[Config]:
         lowest = self.begun[np.argsort(self.lowest_N[self.begun], kind="stable")[:PARENTS]]
-        best = [self.history[int(number)].config for number in lowest if math.isfinite(self.lowest_N[number])]
+        best = self.evidence.configs(lowest[np.isfinite(self.lowest_N[lowest])])
         return self.ground.candidates(self.history, tried(self.history), best)
 
     def _first(self, say: float) -> Choice | None:
@@ -241,24 +237,39 @@ class _Decision:
         if young:
             return self._go_on(young[0])
         opens = bool(self.new) and len(ours) < OPENING
-        waiting = np.flatnonzero(self.able) if not opens else np.zeros(0, dtype=int)
-        belief, best = self._belief(waiting, learned=True)
-        going, fresh = belief.mean[: len(waiting)] + self._ahead(waiting), belief.mean[len(waiting) :]
+        number = None if opens else self._promising(np.flatnonzero(self.able))
+        sure = opens and not limited_by_time(self.history)
+        return self._go_on(number) if number is not None else self._begin(OVERSTATED if sure else 1.0)
+
+    def _promising(self, waiting: np.ndarray) -> int | None:
+        """Which of the trials ``waiting`` goes on; None where a new config promises more."""
+        if not len(waiting):
+            return None
+        known = self.evidence.on([*self.evidence.configs(waiting), *self.new], learned=True)
+        belief = known.belief()
+        going = belief.mean[: len(waiting)] + self._ahead(waiting)
         persist = PERSIST if len(self.begun) >= 3 else PERSIST_EARLY
-        if len(waiting) and (not len(fresh) or (going.max() > PROMISING and self.rng.random() < persist)):
-            return self._go_on(int(waiting[int(np.argmax(going))]))
-        deviations = OVERSTATED if opens else 1.0
-        score = belief.expected_improvement(best, self._costs(waiting), deviations)
-        picked = int(np.argmax(score))
-        if picked < len(waiting):
-            return self._go_on(int(waiting[picked]))
+        if not self.new or (going.max() > PROMISING and self.rng.random() < persist):
+            return int(waiting[int(np.argmax(going))])
+        picked = int(np.argmax(belief.expected_improvement(known.best, self._costs(waiting))))
+        return int(waiting[picked]) if picked < len(waiting) else None
+
+    def _begin(self, deviations: float) -> Choice:
+        """The new config that is expected to be furthest ahead of the best so far, per cost."""
+        ahead = self.evidence.on(self.new, learned=True).ahead()
+        score = ahead.expected_improvement(0.0, self._costs(), deviations)
         if self.refines:
-            belief, best = self._belief_around([self.new[int(n)] for n in np.argsort(-score[len(waiting) :])[:PARENTS]])
-            waiting = waiting[:0]
-            picked = int(np.argmax(belief.expected_improvement(best, self._costs(waiting), deviations)))
-        return Choice(
-            None, self.new[picked - len(waiting)], HISTORY, f"expected {belief.mean[picked]:.2f} ± {belief.deviation[picked]:.2f}"
-        )
+            parents = [self.new[int(n)] for n in np.argsort(-score)[:PARENTS]]
+            near = [config for parent in parents for config in self.ground.near(parent)]
+            known = tried(self.history)
+            self.new = list({config.id: config for config in [*parents, *near] if config.id not in known}.values())
+            ahead = self.evidence.on(self.new, learned=True).ahead()
+            score = ahead.expected_improvement(0.0, self._costs(), deviations)
+        return self._begun_as(HISTORY, ahead, int(np.argmax(score)))
+
+    def _begun_as(self, origin: str, ahead: Belief, picked: int) -> Choice:
+        why = f"expected {ahead.mean[picked]:+.2f} ± {ahead.deviation[picked]:.2f} ahead of the best"
+        return Choice(None, self.new[picked], origin, why)
 
     def _ahead(self, waiting: np.ndarray) -> np.ndarray:
         """What standing before others is worth to each of the trials ``waiting``, the less, the further they are: normal scores of
@@ -272,7 +283,7 @@ class _Decision:
         score_N = ndtri((won_N * (field - 1) + 0.5) / field)
         return np.asarray(RACED * score_N * np.maximum(1.0 - self.age_N[waiting], 0.0))
 
-    def _costs(self, waiting: np.ndarray) -> np.ndarray:
+    def _costs(self, waiting: np.ndarray = NOTHING) -> np.ndarray:
         """What the rest of a full training costs for the trials ``waiting`` and then for all new configs, up to a factor.
 
         In steps, unless time is what limits the sweep: then a step of a slow config counts for more.
@@ -281,76 +292,14 @@ class _Decision:
         left = np.asarray(np.concatenate([going, np.ones(len(self.new))]))
         if not limited_by_time(self.history):
             return left
-        rows = [self.history[int(number)] for number in self._rows()]
-        configs = [self.history[int(number)].config for number in waiting] + self.new
+        rows = [self.history[int(number)] for number in self.evidence.rows]
+        configs = [*self.evidence.configs(waiting), *self.new]
         at = self.ground.at([trial.config for trial in rows] + configs)
         known = self.ground.costs.conditioned(self.ground.points[at[: len(rows)]], paces(rows))
         return np.asarray(left * known.relative(self.ground.points[at[len(rows) :]]))
 
-    def _belief_around(self, parents: Sequence[Config]) -> tuple[Belief, float]:
-        """Local search: ``parents`` and their neighbours become the candidates."""
-        near = [config for parent in parents for config in self.ground.near(parent)]
-        known = tried(self.history)
-        self.new = list({config.id: config for config in [*parents, *near] if config.id not in known}.values())
-        return self._belief(np.zeros(0, dtype=int), learned=True)
-
     def _go_on(self, number: int) -> Choice:
         return Choice(TrialId(number), origin=self.history[number].origin)
-
-    def _belief(self, waiting: np.ndarray, *, learned: bool, tuned: bool = False) -> tuple[Belief, float]:
-        """The belief on the trials ``waiting`` and then on all new configs, and the best value seen.
-
-        ``tuned``: by a kernel that is fitted to this sweep, without history.
-        """
-        configs = [self.history[int(n)].config for n in waiting] + self.new
-        rows = self._rows()
-        pending = [number for number, trial in self.history.running.items() if not trial.steps]
-        at = self.ground.at(configs + [self.history[int(n)].config for n in [*rows, *pending]])
-        places = self.ground.places[int(learned)]
-        wanted, seen = at[: len(configs)], at[len(configs) : len(configs) + len(rows)]
-        best, z, variance = -1.0, np.zeros(0), np.zeros(0)
-        if len(rows):
-            location, scale = self._units(places, rows, seen, learned=learned)
-            z, variance, now = self._looks(rows).readings(self.theta.book, location, scale)
-            best = float(now.max())
-        if pending:
-            there = at[len(configs) + len(rows) :]
-            z = np.concatenate([z, places.believe(seen, z, variance, there).mean])
-            seen, variance = np.concatenate([seen, there]), np.concatenate([variance, np.full(len(there), 0.01)])
-        if tuned:
-            return self.ground.tuned(seen, z, variance, wanted), best
-        return places.believe(seen, z, variance, wanted), best
-
-    def _rows(self) -> np.ndarray:
-        """The trials that the surrogate hears of: all, or of many the lowest, the newest, and some of the rest."""
-        begun = self.begun
-        if len(begun) <= ROWS:
-            return begun
-        ranked = begun[np.argsort(self.lowest_N[begun], kind="stable")]
-        spread = begun[np.linspace(0, len(begun) - 1, ROWS // 3).astype(int)]
-        return np.unique(np.concatenate([ranked[: ROWS // 2], begun[-ROWS // 6 :], spread]))
-
-    def _units(self, places: Surrogate, rows: np.ndarray, seen: np.ndarray, *, learned: bool) -> tuple[float, float]:
-        """Location and scale of this task. ``seen``: the places of ``rows``."""
-        if not learned:
-            return units.plain(self._looks(self.begun), self._first_loss())
-
-        def evidence(kept: np.ndarray, z_GN: np.ndarray, variance_GN: np.ndarray) -> np.ndarray:
-            return places.log_evidence(seen[kept], z_GN, variance_GN)
-
-        return units.learned(self.theta, self._looks(rows), self._first_loss(), evidence)
-
-    def _looks(self, rows: np.ndarray) -> units.Looks:
-        half_N = self.traces.column("half")[rows]
-        return units.Looks(self.lowest_N[rows], half_N, self.age_N[rows], self._seen_whole(rows))
-
-    def _seen_whole(self, rows: np.ndarray) -> np.ndarray:
-        return np.asarray(self.traces.ended[rows] | (self.age_N[rows] >= 1.0))
-
-    def _first_loss(self) -> float:
-        first = self.traces.column("first")[self.begun]
-        finite = first[np.isfinite(first)]
-        return float(np.median(finite)) if len(finite) else 1.0
 
     # The arm without
 
@@ -368,9 +317,8 @@ class _Decision:
         if not alone:
             handful = self.rng.choice(len(self.new), min(HANDFUL, len(self.new)), replace=False)
             self.new = [self.new[int(i)] for i in handful]
-        belief, _ = self._belief(np.zeros(0, dtype=int), learned=False, tuned=True)
-        picked = int(np.argmax(np.round(belief.mean + 0.5 * belief.deviation, 12)))
-        return Choice(None, self.new[picked], PLAIN, f"expected {belief.mean[picked]:.2f} ± {belief.deviation[picked]:.2f}")
+        ahead = self.evidence.on(self.new, learned=False).ahead_tuned(self.ground)
+        return self._begun_as(PLAIN, ahead, int(np.argmax(ahead.expected_improvement(0.0, self._costs()))))
 
 
 class MetaSelector:

@@ -97,3 +97,17 @@ def test_how_far_the_best_learning_rate_moves_is_learned_beside_main_effects(slo
     assert kernel is not None
     assert set(kernel.mains) == {"lr", "depth"}
     assert kernel.offsets["depth"] * math.copysign(1, slope) > 0.2
+
+
+def test_how_far_ahead_of_the_best_is_what_their_joint_distribution_says() -> None:
+    kernel = Kernel({"dropout": 2.0, "depth": 1.0}, {}, mean=0.0, level=0.3, noise=0.01)
+    places = Places(kernel, LAYOUT, None, np.zeros(0))
+    places.add(points((0.1, 1), (0.2, 3), (0.4, 6), (0.2, 3), (0.25, 3), (0.5, 8)), np.zeros(6))
+    seen, z, variance, wanted = np.arange(3), np.array([0.3, 0.9, 0.5]), np.full(3, 0.05), np.arange(3, 6)
+    ahead, believed = places.ahead(seen, z, variance, wanted), places.believe(seen, z, variance, np.arange(6))
+    prior = places._covariances(np.arange(6), np.arange(6))
+    joint = prior - prior[:, :3] @ np.linalg.inv(prior[:3, :3] + np.diag(variance + kernel.noise)) @ prior[:3]
+    assert ahead.mean == pytest.approx(believed.mean[3:] - believed.mean[1])
+    assert ahead.deviation**2 == pytest.approx(np.diag(joint)[3:] + joint[1, 1] - 2 * joint[3:, 1], abs=1e-7)
+    assert ahead.deviation[0] < 1e-3 < 0.1 < believed.deviation[3], "a copy of the best is not ahead of it"
+    assert ahead.deviation[0] < ahead.deviation[1] < believed.deviation[4] < ahead.deviation[2]

@@ -42,9 +42,7 @@ def test_what_matters_gets_a_shorter_length_scale_and_others_are_foretold_better
         seen, other = results(30, seed), results(60, seed + 100)
         kernel = seen.tuned(KERNEL, LAYOUT)
         assert kernel.weights["x"] > 1.5 * kernel.weights["idle"]
-        wrong = [
-            np.square(seen.read_with(k, LAYOUT, other.points_ND, other.doubt_N).mean - other.z_N).mean() for k in (KERNEL, kernel)
-        ]
+        wrong = [np.var(seen.ahead_by(k, LAYOUT, other.points_ND, other.doubt_N).mean - other.z_N) for k in (KERNEL, kernel)]
         better.append(wrong[1] / wrong[0])
     assert np.median(better) < 0.7
 

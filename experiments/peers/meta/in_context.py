@@ -89,6 +89,11 @@ class InContextPlaces:
             mean, deviation = network.moments(self.model(self.frame.asked(self.past, own, self.points_ND[wanted])))
         return Belief(mean[0].double().numpy(), deviation[0].double().numpy())
 
+    def ahead(self, seen: np.ndarray, z: np.ndarray, variance: np.ndarray, wanted: np.ndarray) -> Belief:
+        """The network tells nothing of how places move together: each is compared as if the best were known."""
+        belief, best = self.believe(seen, z, variance, wanted), self.believe(seen, z, variance, seen).mean.max()
+        return Belief(belief.mean - best, belief.deviation)
+
 
 @dataclass(frozen=True)
 class Frame:
