@@ -1,4 +1,4 @@
-"""What comes with the package: random trials on texts that Python brings along, known before anybody's first sweep.
+"""What comes with the package: trials on texts that Python brings along, known before anybody's first sweep.
 
 Made by ``experiments/shipped_trials.py``. Wherever the task is a language model, the meta-selector learns from it together with
 the sweeps of the store.
