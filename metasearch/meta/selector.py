@@ -27,7 +27,7 @@ from metasearch.core.history import History, Trial
 from metasearch.core.protocols import Proposal
 from metasearch.core.rng import derive
 from metasearch.meta import _guard as guard
-from metasearch.meta._evidence import Evidence
+from metasearch.meta._evidence import Evidence, Known
 from metasearch.meta._ground import PARENTS, Ground, Learned, gaussian_process
 from metasearch.meta._guard import GUARD, HISTORY, PLAIN
 from metasearch.meta._traces import ETA, Halving, Traces, compared
@@ -51,7 +51,8 @@ OPENING, OPENING_AGE = 8, 0.035
 
 OVERSTATED = 0.4
 """These are chosen as if deviations were so much smaller: of what is expected to be good the surrogate is surer than it says. Not
-so where time is what limits the sweep: what is cheap has the benefit of the doubt."""
+so where time is what limits the sweep: what is cheap has the benefit of the doubt.
+"""
 
 RANDOM_SHARE = 0.3
 PLAIN_START = 6
@@ -256,20 +257,25 @@ class _Decision:
 
     def _begin(self, deviations: float) -> Choice:
         """The new config that is expected to be furthest ahead of the best so far, per cost."""
-        ahead = self.evidence.on(self.new, learned=True).ahead()
+        known = self.evidence.on(self.new, learned=True)
+        ahead = known.ahead()
         score = ahead.expected_improvement(0.0, self._costs(), deviations)
         if self.refines:
             parents = [self.new[int(n)] for n in np.argsort(-score)[:PARENTS]]
             near = [config for parent in parents for config in self.ground.near(parent)]
-            known = tried(self.history)
-            self.new = list({config.id: config for config in [*parents, *near] if config.id not in known}.values())
-            ahead = self.evidence.on(self.new, learned=True).ahead()
+            before = tried(self.history)
+            self.new = list({config.id: config for config in [*parents, *near] if config.id not in before}.values())
+            known = self.evidence.on(self.new, learned=True)
+            ahead = known.ahead()
             score = ahead.expected_improvement(0.0, self._costs(), deviations)
-        return self._begun_as(HISTORY, ahead, int(np.argmax(score)))
+        return self._begun_as(HISTORY, known, ahead, int(np.argmax(score)))
 
-    def _begun_as(self, origin: str, ahead: Belief, picked: int) -> Choice:
-        why = f"expected {ahead.mean[picked]:+.2f} ± {ahead.deviation[picked]:.2f} ahead of the best"
-        return Choice(None, self.new[picked], origin, why)
+    def _begun_as(self, origin: str, known: Known, ahead: Belief, picked: int) -> Choice:
+        mean, deviation = ahead.mean[picked], ahead.deviation[picked]
+        expected = (
+            f"{mean:+.2f} ± {deviation:.2f} ahead of the best" if len(known.seen) else f"{mean + known.best:.2f} ± {deviation:.2f}"
+        )
+        return Choice(None, self.new[picked], origin, f"expected {expected}")
 
     def _ahead(self, waiting: np.ndarray) -> np.ndarray:
         """What standing before others is worth to each of the trials ``waiting``, the less, the further they are: normal scores of
@@ -317,8 +323,9 @@ class _Decision:
         if not alone:
             handful = self.rng.choice(len(self.new), min(HANDFUL, len(self.new)), replace=False)
             self.new = [self.new[int(i)] for i in handful]
-        ahead = self.evidence.on(self.new, learned=False).ahead_tuned(self.ground)
-        return self._begun_as(PLAIN, ahead, int(np.argmax(ahead.expected_improvement(0.0, self._costs()))))
+        known = self.evidence.on(self.new, learned=False)
+        ahead = known.ahead_tuned(self.ground)
+        return self._begun_as(PLAIN, known, ahead, int(np.argmax(ahead.expected_improvement(0.0, self._costs()))))
 
 
 class MetaSelector:

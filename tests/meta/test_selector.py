@@ -15,7 +15,7 @@ from metasearch.core.event import Action, Judged, Proposed
 from metasearch.core.history import History, Trial
 from metasearch.core.protocols import Progress, Scheduler, Searcher
 from metasearch.core.rng import derive
-from metasearch.core.space import Space
+from metasearch.core.space import Float, Space
 from metasearch.core.sweep import Budget
 from metasearch.meta import _ground
 from metasearch.meta._guard import GUARD, HISTORY
@@ -111,6 +111,18 @@ def test_without_history_it_is_better_than_random_search_with_asha() -> None:
             assert history.best is not None
             found.append(bowl(PLAIN, history.best.config))
     assert np.mean(ours) < np.mean(theirs)
+
+
+def test_new_configs_are_no_near_copies_of_earlier_ones() -> None:
+    space = Space.of(**{f"p{k}": Float(0.0, 1.0) for k in range(8)})
+    layout, nearest = layout_of((), space), []
+    for seed in range(2):
+        sweep = make_sweep(space, trials=24).amended(seed=seed)
+        history = History.fold(run_sweep(sweep, WITHOUT, WITHOUT, BowlCurves(noise=0.2), workers=1))
+        points = layout.points([space.encode(trial.config) for trial in history], space.names)
+        apart = [np.linalg.norm(points[:k] - points[k], axis=1).min() for k in range(8, len(points))]
+        nearest.append(np.quantile(apart, 0.1))
+    assert min(nearest) > 0.22
 
 
 def test_misleading_history_loses_its_say() -> None:

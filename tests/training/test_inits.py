@@ -35,7 +35,10 @@ def test_a_trial_is_the_same_twice_and_learns(init):
 def test_with_the_unigram_bias_a_model_begins_near_the_entropy_of_single_tokens(model):
     share_V = np.bincount(CORPUS.train, minlength=CORPUS.vocab_size) / len(CORPUS.train)
     entropy = -(share_V * np.log(np.maximum(share_V, 1e-12))).sum()
-    assert entropy - 0.1 < loss_of(started("unigram", model=model)) < entropy + 1.0 < loss_of(started("default", model=model))
+    unigram, default = (
+        np.mean([loss_of(started(init, seed, model=model)) for seed in range(3)]) for init in ("unigram", "default")
+    )
+    assert entropy - 0.1 < unigram < entropy + 1.25 < default
 
 
 @pytest.mark.parametrize(("model", "depth", "width", "tied"), RECURRENT)
