@@ -3,9 +3,10 @@
 Every slice is one choice between a new config and the trials that wait, made by one of two arms:
 
 - *history*: the surrogate conditioned on all past tasks and on this sweep's partial curves. With probability ``PERSIST`` it goes on
-  with the most promising trial that has begun, else it takes the highest expected improvement per remaining cost.
-- *plain*: no history. Successive halving decides which trial goes on; new configs are the best of the candidates, beside history
-  of a handful, by a surrogate that is tuned to this sweep alone and knows what practice holds against them, or are drawn.
+  with the most promising trial that has begun, else it takes the highest expected improvement per remaining cost. A new config is
+  the one with the highest expected improvement over the end of the best trial.
+- *plain*: no history. Successive halving decides which trial goes on; new configs are chosen likewise, beside history from a
+  handful, by a surrogate that is tuned to this sweep alone and knows what practice holds against them, or are drawn.
 
 How often each is asked follows from the trials of the guard (``_guard``).
 """
