@@ -35,9 +35,9 @@ class Known:
     z: np.ndarray
     variance: np.ndarray
     wanted: np.ndarray
-    best: float = WORST
-    location: float = 0.0
-    scale: float = 1.0
+    best: float
+    location: float
+    scale: float
 
     def belief(self) -> Belief:
         return self.places.believe(self.seen, self.z, self.variance, self.wanted)
