@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -28,6 +28,7 @@ BEST = 20.0
 BROAD = 0.1
 """How probable it is that a curve is like none before."""
 
+SYNTHETIC_CURVES = 400
 FLOOR = 0.015
 """Standard deviation of an end that is all but seen."""
 
@@ -154,12 +155,12 @@ Curve = tuple[Sequence[float], np.ndarray, float]
 def book_of(curves: Sequence[Curve], *, synthetic: bool = False) -> Book:
     at: list[list[tuple[float, float, float]]] = [[] for _ in AGES]
     for ages, best, end in curves:
-        for cell, age in enumerate(AGES):
-            point = int(np.searchsorted(ages, age + 1e-9)) - 1
-            if point >= 0:
-                half = max(int(np.searchsorted(ages, age / 2 + 1e-9)) - 1, 0)
-                now, before = levelled(best[[point, half]])
-                at[cell].append((float(now), float(now - before), end))
+        level = levelled(best)
+        point_A = np.searchsorted(ages, AGES + 1e-9) - 1
+        half_A = np.maximum(np.searchsorted(ages, AGES / 2 + 1e-9) - 1, 0)
+        gain_A = level[point_A] - level[half_A]
+        for cell in np.flatnonzero(point_A >= 0):
+            at[cell].append((float(level[point_A[cell]]), float(gain_A[cell]), end))
     return Book(tuple(_thinned(rows) for rows in at), np.array([end for _, _, end in curves]), synthetic=synthetic)
 
 
@@ -171,12 +172,13 @@ def _thinned(rows: Sequence[tuple[float, float, float]]) -> np.ndarray:
     return np.asarray(by_end[np.linspace(0, len(table) - 1, MOST_AT_AN_AGE).round().astype(int)])
 
 
-def synthetic_book(curves: int = 400) -> Book:
+@cache
+def synthetic_book() -> Book:
     """For a store that is still empty: power laws and late starts, half of them ending at an ordinary value."""
     rng = np.random.default_rng(0)
     ages = np.linspace(0.02, 1.0, 50)
     made: list[Curve] = []
-    for _ in range(curves):
+    for _ in range(SYNTHETIC_CURVES):
         end = rng.normal(0, 0.1) if rng.random() < 0.5 else rng.uniform(0, 1.05)
         start = min(-rng.exponential(1.0) if rng.random() < 0.6 else 0.0, end - 0.02)
         onset = np.exp(rng.uniform(np.log(0.01), np.log(0.6))) if rng.random() < 0.35 else 0.0

@@ -99,10 +99,10 @@ SEARCHERS: list[tuple[Searcher, Callable[[Searcher], None]]] = [
     (Trusting(), lambda searcher: SearcherContract().test_mishaps_are_survived(searcher, "all diverge at once")),
 ]
 SCHEDULERS: list[tuple[Scheduler, Callable[[Scheduler], None]]] = [
-    (Hoarding(), lambda scheduler: SchedulerContract().test_no_sweep_stalls(scheduler, 3, 100, 10)),
+    (Hoarding(), lambda scheduler: SchedulerContract().test_no_sweep_stalls(scheduler, 100, 10, 3)),
     (Moody(), SchedulerContract().test_a_resumed_sweep_decides_the_same),
     (Backwards(), SchedulerContract().test_the_best_of_many_survives),
-    (Confused(), lambda scheduler: SchedulerContract().test_no_sweep_stalls(scheduler, 3, 100, 10)),
+    (Confused(), lambda scheduler: SchedulerContract().test_no_sweep_stalls(scheduler, 100, 10, 3)),
 ]
 
 
