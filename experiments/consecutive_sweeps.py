@@ -6,8 +6,8 @@ On every corpus sweeps of equal budget run on Ray Tune: TPE with ASHA, and other
 the meta-selector unless told otherwise; ``steered`` is TPE with ASHA beside the meta-optimizer, ``both`` the two learned ones,
 ``started`` TPE with ASHA and where training starts in the space: name the file of a meta-network that learned from other corpora in
 ``METASEARCH_NETWORK``.
-Printed is, for every corpus, what all found, and the share of TPE + ASHA's tokens after which a method was as good as TPE + ASHA at
-its end. Run again with the same store it goes on where it stopped.
+Printed is, for every corpus, what all found, and the shares of TPE + ASHA's tokens and of its training time after which a method
+was as good as TPE + ASHA at its end. Run again with the same store it goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -49,8 +49,11 @@ METHODS = {
 STARTS = {"init": ["default", "unigram", "meta"]}
 TRIAL_TOKENS, REPORTS = 120_000, 8
 
-Trajectory = list[tuple[int, float]]
-"""Tokens spent by the whole sweep, and the lowest bits per byte so far."""
+Trajectory = list[tuple[float, float]]
+"""What the whole sweep has spent, and the lowest bits per byte so far."""
+
+TOKENS, SECONDS = "step", "seconds"
+"""What of a report tells what its trial has spent so far."""
 
 
 def sweep_file(corpus: str, method: str, trainings: int, seed: int) -> SweepFile:
@@ -67,37 +70,40 @@ def sweep_file(corpus: str, method: str, trainings: int, seed: int) -> SweepFile
     )
 
 
-def trajectory(facts: Iterable[Fact]) -> Trajectory:
-    spent, best, steps, points = 0, math.inf, {}, []
+def trajectory(facts: Iterable[Fact], unit: str = TOKENS) -> Trajectory:
+    spent, best, of, points = 0.0, math.inf, {}, []
     for fact in facts:
-        if isinstance(fact, Reported) and fact.step > steps.get(fact.trial, 0):
-            spent += fact.step - steps.get(fact.trial, 0)
-            steps[fact.trial] = fact.step
+        if isinstance(fact, Reported) and getattr(fact, unit) > of.get(fact.trial, 0):
+            spent += getattr(fact, unit) - of.get(fact.trial, 0)
+            of[fact.trial] = getattr(fact, unit)
             best = min(best, fact.loss) if math.isfinite(fact.loss) else best
             points.append((spent, best))
     return points
 
 
 def share_needed(ours: Trajectory, theirs: Trajectory) -> float:
-    """Of their tokens, those that we needed to be as good as they were at their end; infinite if we never were."""
+    """Of what they spent, what we needed to be as good as they were at their end; infinite if we never were."""
     spent, goal = theirs[-1]
-    return next((tokens / spent for tokens, best in ours if best <= goal), math.inf)
+    return next((own / spent for own, best in ours if best <= goal), math.inf)
 
 
 def run(corpora: Sequence[str], methods: Sequence[str], folder: Path, trainings: int, seed: int) -> None:
     shares: dict[str, list[float]] = {method: [] for method in methods}
-    print("| corpus | TPE + ASHA | " + " | ".join(f"{method} | share of tokens" for method in methods) + " |")
-    print("|---" * (2 + 2 * len(methods)) + "|")
+    print("| corpus | TPE + ASHA | " + " | ".join(f"{method} | share of tokens | of time" for method in methods) + " |")
+    print("|---" * (2 + 3 * len(methods)) + "|")
     for corpus in corpora:
-        found = {}
+        found: dict[str, dict[str, Trajectory]] = {}
         for method in (BASELINE, *methods):
             store, file = Store(folder / method), sweep_file(corpus, method, trainings, seed)
             launch_or_resume(file, store)
-            found[method] = trajectory(store.facts(file.name))
+            facts = list(store.facts(file.name))
+            found[method] = {unit: trajectory(facts, unit) for unit in (TOKENS, SECONDS)}
+        cells = []
         for method in methods:
-            shares[method].append(share_needed(found[method], found[BASELINE]))
-        cells = [f"{found[method][-1][1]:.4f} | {shares[method][-1]:.2f}" for method in methods]
-        print(f"| {corpus} | {found[BASELINE][-1][1]:.4f} | " + " | ".join(cells) + " |", flush=True)
+            tokens, seconds = (share_needed(found[method][unit], found[BASELINE][unit]) for unit in (TOKENS, SECONDS))
+            shares[method].append(tokens)
+            cells.append(f"{found[method][TOKENS][-1][1]:.4f} | {tokens:.2f} | {seconds:.2f}")
+        print(f"| {corpus} | {found[BASELINE][TOKENS][-1][1]:.4f} | " + " | ".join(cells) + " |", flush=True)
     for method, of in shares.items():
         print(f"{method}: median share {statistics.median(of[-3:]):.2f} over the last three, {statistics.median(of):.2f} over all")
 

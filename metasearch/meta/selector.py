@@ -258,18 +258,20 @@ class _Decision:
 
     def _begin(self, deviations: float) -> Choice:
         """The new config that is expected to be furthest ahead of the best so far, per cost."""
-        known = self.evidence.on(self.new, learned=True)
-        ahead = known.ahead()
-        score = ahead.expected_improvement(0.0, self._costs(), deviations)
+        known, ahead, score = self._scored(deviations)
         if self.refines:
             parents = [self.new[int(n)] for n in np.argsort(-score)[:PARENTS]]
             near = [config for parent in parents for config in self.ground.near(parent)]
             before = tried(self.history)
             self.new = list({config.id: config for config in [*parents, *near] if config.id not in before}.values())
-            known = self.evidence.on(self.new, learned=True)
-            ahead = known.ahead()
-            score = ahead.expected_improvement(0.0, self._costs(), deviations)
+            known, ahead, score = self._scored(deviations)
         return self._begun_as(HISTORY, known, ahead, int(np.argmax(score)))
+
+    def _scored(self, deviations: float) -> tuple[Known, Belief, np.ndarray]:
+        """What is known of the new configs, how far they are believed to be ahead of the best, and what that promises per cost."""
+        known = self.evidence.on(self.new, learned=True)
+        ahead = known.ahead()
+        return known, ahead, ahead.expected_improvement(0.0, self._costs(), deviations)
 
     def _begun_as(self, origin: str, known: Known, ahead: Belief, picked: int) -> Choice:
         mean, deviation = ahead.mean[picked], ahead.deviation[picked]
