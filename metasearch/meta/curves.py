@@ -28,9 +28,10 @@ BEST = 20.0
 BROAD = 0.1
 """How probable it is that a curve is like none before."""
 
-SYNTHETIC_CURVES = 400
 FLOOR = 0.015
 """Standard deviation of an end that is all but seen."""
+
+SYNTHETIC_CURVES = 400
 
 
 def squashed(z: np.ndarray) -> np.ndarray:
