@@ -1,12 +1,13 @@
 """What a start is worth: loss of an LSTM after some steps from several initialisations, on corpora no network has learned from.
 
     METASEARCH_CORPORA=… python experiments/benchmarks/initialisations.py --folder starts [--seeds 1] [--last 100] [--sources 8]
+    … --last 3000 --rates 0.003 0.01 [--bytes 150000]
 
 Learns up to two networks over the same ``SOURCES``, if they are not in the folder yet: the meta-network, which brings along what
 Reptile learned at about the same cost, and a pooled model (nothing is told of any text).
-Every start is trained on every corpus of ``HELD_OUT`` at every rate of ``RATES``; the rate for a corpus is the one that is best
-on the others at the last mark. Results are appended to a file, so that an interrupted study goes on; the table is made
-from that file.
+Every start is trained on every corpus of ``HELD_OUT`` at every rate; the rate for a corpus is the one that is best on the others
+at the last mark, or by the lowest loss of all marks where corpora are cut short (``--bytes``) and may be learned by heart. Results
+are appended to a file, so that an interrupted study goes on; the table is made from that file.
 
 Validation text, nats per byte. "null" is the meta-network that is told nothing, "wrong" the one that is told of another held-out
 text. One thread.
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean
@@ -66,7 +68,8 @@ HELD_OUT = {
 }
 """near: language and kind of text are among the sources. mid: the script is. far: neither is."""
 
-MARKS = (0, 10, 20, 30, 50, 70, 100, 150, 200, 300)
+MARKS = (0, 10, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000, 1500, 2000, 3000)
+LAST = 300
 RATES = (3e-3, 1e-2, 2e-2)
 ROWS, LENGTH, MEASURED = 8, 64, 16_384
 CPU = torch.device("cpu")
@@ -137,16 +140,22 @@ def curve(start: Start, structure: Structure, corpus: TokenizedCorpus, rate: flo
     return losses
 
 
-def study(folder: Path, names: list[str], width: int, seeds: int, last: int, count: int) -> Iterator[dict[str, Any]]:
+def short(corpus: TokenizedCorpus, most: int | None) -> TokenizedCorpus:
+    """The same with the first ``most`` bytes of its training text alone."""
+    return replace(corpus, train=corpus.train[:most])
+
+
+def study(asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Results that are not in the file yet, one at a time."""
+    width, count, last = asked.width, asked.sources, asked.last
     structure = Structure("lstm", 1, width)
-    runners = {name: start_of(name, folder, structure, count) for name in names}
-    known = {tuple(row[key] for key in KEYS) for row in results(folder / f"results-{last}.jsonl")}
-    for seed in range(seeds):
+    runners = {name: start_of(name, asked.folder, structure, count) for name in asked.starts}
+    known = {tuple(row[key] for key in KEYS) for row in results(results_file(asked))}
+    for seed in range(asked.seeds):
         for source in HELD_OUT:
-            corpus = load(source)
+            corpus = short(load(source), asked.bytes)
             for name, start in runners.items():
-                for rate in RATES:
+                for rate in asked.rates:
                     if (width, count, seed, source, name, rate) not in known:
                         losses = curve(start, structure, corpus, rate, seed, last)
                         yield dict(zip(KEYS, (width, count, seed, source, name, rate), strict=True)) | {"losses": losses}
@@ -155,12 +164,17 @@ def study(folder: Path, names: list[str], width: int, seeds: int, last: int, cou
 KEYS = ("width", "sources", "seed", "corpus", "start", "rate")
 
 
+def results_file(asked: argparse.Namespace) -> Path:
+    cut = "" if asked.bytes is None else f"-{asked.bytes}-bytes"
+    return Path(asked.folder / f"results-{asked.last}{cut}.jsonl")
+
+
 def results(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def tuned(rows: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
-    """Per start and corpus the losses at ``MARKS``, mean over seeds, at the rate that is best on the other corpora."""
+def tuned(rows: list[dict[str, Any]], end: Callable[[list[float]], float]) -> dict[str, dict[str, list[float]]]:
+    """Per start and corpus the losses at ``MARKS``, mean over seeds, at the rate whose ``end`` is best on the other corpora."""
     table: dict[str, dict[str, dict[float, list[float]]]] = {}
     for start, corpus, rate in dict.fromkeys((row["start"], row["corpus"], row["rate"]) for row in rows):
         same = [row["losses"] for row in rows if (row["start"], row["corpus"], row["rate"]) == (start, corpus, rate)]
@@ -169,20 +183,21 @@ def tuned(rows: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
     for start, corpora in table.items():
         for corpus, by_rate in corpora.items():
             others = [other for name, other in corpora.items() if name != corpus]
-            rate = min(by_rate, key=lambda rate: mean(other[rate][-1] for other in others)) if others else min(by_rate)
+            rate = min(by_rate, key=lambda rate: mean(end(other[rate]) for other in others)) if others else min(by_rate)
             found.setdefault(start, {})[corpus] = by_rate[rate]
     return found
 
 
 def lines(found: dict[str, dict[str, list[float]]]) -> Iterator[str]:
     columns = len(next(iter(next(iter(found.values())).values())))
-    yield "| start | stratum | " + " | ".join(f"step {mark}" for mark in MARKS[:columns]) + " |"
-    yield "|---|---|" + "---|" * columns
+    yield "| start | stratum | " + " | ".join(f"step {mark}" for mark in MARKS[:columns]) + " | lowest |"
+    yield "|---|---|" + "---|" * (columns + 1)
     for stratum in ("near", "mid", "far", "all"):
         for start, corpora in found.items():
             chosen = [losses for corpus, losses in corpora.items() if stratum in ("all", HELD_OUT[corpus])]
             if chosen:
-                yield f"| {start} | {stratum} | " + " | ".join(f"{mean(column):.3f}" for column in zip(*chosen, strict=True)) + " |"
+                means = [*(mean(column) for column in zip(*chosen, strict=True)), mean(min(losses) for losses in chosen)]
+                yield f"| {start} | {stratum} | " + " | ".join(f"{value:.3f}" for value in means) + " |"
 
 
 def speed(found: dict[str, dict[str, list[float]]]) -> Iterator[str]:
@@ -211,17 +226,20 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--last", type=int, choices=MARKS[1:], default=MARKS[-1], help="how many steps each start is trained")
+    parser.add_argument("--last", type=int, choices=MARKS[1:], default=LAST, help="how many steps each start is trained")
+    parser.add_argument("--rates", nargs="+", type=float, default=RATES, help="learning rates, of which one is chosen per start")
+    parser.add_argument("--bytes", type=int, help="of each training text that are read and trained on; all, if not given")
     parser.add_argument("--starts", nargs="+", choices=[*PLAIN, *LEARNED], default=[*PLAIN, *LEARNED])
     parser.add_argument("--sources", type=int, choices=range(2, len(SOURCES) + 1), metavar="N", default=len(SOURCES))
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    path = asked.folder / f"results-{asked.last}.jsonl"
-    for row in study(asked.folder, asked.starts, asked.width, asked.seeds, asked.last, asked.sources):
+    path = results_file(asked)
+    for row in study(asked):
         with path.open("a") as file:
             file.write(json.dumps(row) + "\n")
     rows = [row for row in results(path) if (row["width"], row["sources"]) == (asked.width, asked.sources)]
-    print("\n".join((*lines(tuned(rows)), "", *speed(tuned(rows)))))
+    found = tuned(rows, (lambda losses: losses[-1]) if asked.bytes is None else min)
+    print("\n".join((*lines(found), "", *speed(found))))
 
 
 if __name__ == "__main__":

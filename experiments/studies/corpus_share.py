@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +46,9 @@ def losses(config: Mapping[str, Any], corpus: TokenizedCorpus, tokens: int) -> l
     return [*(loss if math.isfinite(loss) else math.inf for loss in found), *[math.inf] * (REPORTS - len(found))]
 
 
-def study(out: Path, tokens: int) -> None:
+def study(out: Path, tokens: int, texts: Sequence[str]) -> None:
     done = {(row["text"], row["config"]) for row in rows(out)}
-    for text in TEXTS:
+    for text in texts:
         whole, part = (_beginning(text, count) for count in (BYTES, BYTES // SHARE))
         task = {"corpus": "cpython/docstrings"}
         asked = {"name": "share", "task": task, "space": SPACE, "budget": {"trials": CONFIGS}}
@@ -91,4 +91,4 @@ def _ranked(values: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    run("Which cheap training tells most of a dear one.", "corpus_share", 480_000, study, table)
+    run("Which cheap training tells most of a dear one.", "corpus_share", 480_000, TEXTS, study, table)

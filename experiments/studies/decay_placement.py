@@ -12,7 +12,7 @@ One thread; what was trained is kept in a file, from which an interrupted study 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
@@ -80,9 +80,9 @@ def foretold(row: Row) -> dict[str, float]:
     return {**found, "experience": experienced[0].of(now.losses[-1]).gain} if experienced else found
 
 
-def study(out: Path, tokens: int) -> None:
+def study(out: Path, tokens: int, texts: Sequence[str]) -> None:
     done = {(row["text"], row["model"], row["rate"]) for row in rows(out)}
-    for text in TEXTS:
+    for text in texts:
         for model, rates in MODELS.items():
             for rate in rates:
                 if (text, model, rate) not in done:
@@ -106,4 +106,4 @@ def table(found: list[Row]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    run("The worth of a decay, foretold and measured.", "decays", 120_000, study, table)
+    run("The worth of a decay, foretold and measured.", "decays", 120_000, TEXTS, study, table)

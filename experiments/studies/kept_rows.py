@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,19 @@ def keep(row: Row, path: Path) -> None:
 
 
 def run(
-    description: str, name: str, tokens: int, study: Callable[[Path, int], None], table: Callable[[list[Row]], Iterable[str]]
+    description: str,
+    name: str,
+    tokens: int,
+    texts: Sequence[str],
+    study: Callable[[Path, int, Sequence[str]], None],
+    table: Callable[[list[Row]], Iterable[str]],
 ) -> None:
-    """The command line: ``study`` with a file and a length of training, then ``table`` of all rows. One thread."""
+    """The command line: ``study`` with a file, a length of training and texts, then ``table`` of all rows. One thread."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--out", type=Path, default=Path(f"{name}.jsonl"))
     parser.add_argument("--tokens", type=int, default=tokens, help="of a training")
+    parser.add_argument("--texts", nargs="+", default=texts)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    study(asked.out, asked.tokens)
+    study(asked.out, asked.tokens, asked.texts)
     print("\n".join(table(rows(asked.out))))

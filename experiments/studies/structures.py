@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +62,9 @@ def chosen(text: str, corpus: TokenizedCorpus, tokens: int) -> Iterator[tuple[st
         yield f"random {number}", ranking[number]
 
 
-def study(out: Path, tokens: int) -> None:
+def study(out: Path, tokens: int, texts: Sequence[str]) -> None:
     done = {(row["text"], row["part"]) for row in rows(out)}
-    for text in TEXTS:
+    for text in texts:
         corpus = load(text, kinds=catalog.corpus_kinds())
         for part, one in chosen(text, corpus, tokens):
             if (text, part) not in done:
@@ -92,4 +92,4 @@ def table(found: list[Row]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    run("Recommended structures against random ones.", "structures", 100_000, study, table)
+    run("Recommended structures against random ones.", "structures", 100_000, TEXTS, study, table)

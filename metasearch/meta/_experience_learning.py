@@ -34,15 +34,39 @@ LEAST_WIDTH = 0.1
 
 
 def anew(archive: Archive) -> Experience:
-    """What the twins of an archive teach. Tasks whose names agree up to the last slash are left out together."""
+    """What the twins of an archive teach. Tasks are left out together if their names agree up to the last slash."""
     rows = rows_of(archive)
     optimizers, models = sorted({row.kind.optimizer for row in rows}), sorted({row.kind.model for row in rows})
     first = _first_usual(archive, optimizers, models)
     draft = Experience(usual=first).with_rows(rows)
     assert len(draft.gain_N) == len(rows), "more rows than are kept"
-    found = _Fit(draft, rows, optimizers, models)
-    logs_K = minimize(found.unlikely, found.start_K, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS}).x
-    return _checked(_centered(found.at(logs_K)), [row.task.rpartition("/")[0] for row in rows])
+    whole = _centered(_whole(draft, rows, optimizers, models))
+    return with_late_scales(_checked(whole, [row.task.rpartition("/")[0] for row in rows]))
+
+
+def with_late_scales(experience: Experience) -> Experience:
+    """The same with scales of their own for what is late, if anything is; usual learning rates and doubt are those of all."""
+    late = experience.late
+    if not len(late.gain_N):
+        return experience
+    _, scales = _Fit(late, np.zeros((len(late.gain_N), 0)), []).likeliest()
+    return replace(experience, late_scales=replace(scales, doubt=experience.scales.doubt))
+
+
+def _whole(draft: Experience, rows: Sequence[Row], optimizers: Sequence[str], models: Sequence[str]) -> Experience:
+    """Scales, and where the usual learning rate of each optimizer, model, width and length lies."""
+    columns = [[float(row.kind.optimizer == name) for row in rows] for name in optimizers]
+    columns += [[float(row.kind.model == name) for row in rows] for name in models]
+    columns += [[row.kind.log_width for row in rows], [row.kind.log_length for row in rows]]
+    terms_NK = np.array(columns).T
+    spreads = [TERM_SPREAD] * (len(optimizers) + len(models)) + [WIDTH_SPREAD, LENGTH_SPREAD]
+    term_K, scales = _Fit(draft, terms_NK, spreads).likeliest()
+    own = dict(zip([*optimizers, *(f"/{model}" for model in models)], term_K[:-2].tolist(), strict=True))
+    usual = {name: rate + own[name.split("/")[0]] + own["/" + name.split("/")[1]] for name, rate in draft.usual.items()}
+    change_NSC, features_NF = relative(draft.change_NSC, draft.features_NF, terms_NK @ term_K)
+    per_width, per_length = (np.array([draft.per_width, draft.per_length]) + term_K[-2:]).tolist()
+    shifts = {"usual": usual, "per_width": per_width, "per_length": per_length}
+    return replace(draft, change_NSC=change_NSC, features_NF=features_NF, **shifts, scales=scales)
 
 
 def _first_usual(archive: Archive, optimizers: Sequence[str], models: Sequence[str]) -> dict[str, float]:
@@ -57,29 +81,22 @@ def _first_usual(archive: Archive, optimizers: Sequence[str], models: Sequence[s
 
 
 class _Fit:
-    """Unknowns: log odds of what is common, logs of the other scales, terms of optimizers, models, width and length."""
+    """Unknowns: log odds of what is common, logs of the other scales, and terms of which the sum, ``terms_NK`` times them, is what
+    the usual learning rate of each row changes by.
+    """
 
-    def __init__(self, draft: Experience, rows: Sequence[Row], optimizers: Sequence[str], models: Sequence[str]) -> None:
+    def __init__(self, draft: Experience, terms_NK: np.ndarray, term_spreads: Sequence[float]) -> None:
         center_F, width_F = _center_and_width(draft.features_NF)
         scales = Scales(center=tuple(center_F.tolist()), width=tuple(width_F.tolist()))
-        self.draft, self.optimizers, self.models = replace(draft, scales=scales), optimizers, models
-        columns = [[float(row.kind.optimizer == name) for row in rows] for name in optimizers]
-        columns += [[float(row.kind.model == name) for row in rows] for name in models]
-        columns += [[row.kind.log_width for row in rows], [row.kind.log_length for row in rows]]
-        self.terms_NK = np.array(columns).T
+        self.draft, self.terms_NK = replace(draft, scales=scales), terms_NK
         logs = np.log([scales.signal, scales.noise, scales.share, *scales.reaches, *scales.feature_reaches])
-        self.start_K = np.concatenate([[0.0], logs, np.zeros(self.terms_NK.shape[1])])
-        terms = [TERM_SPREAD] * (len(optimizers) + len(models))
-        self.spread_K = np.array([COMMON_SPREAD] + [SCALE_SPREAD] * len(logs) + terms + [WIDTH_SPREAD, LENGTH_SPREAD])
+        self.start_K = np.concatenate([[0.0], logs, np.zeros(len(term_spreads))])
+        self.spread_K = np.array([COMMON_SPREAD] + [SCALE_SPREAD] * len(logs) + list(term_spreads))
 
-    def at(self, point_K: np.ndarray) -> Experience:
+    def likeliest(self) -> tuple[np.ndarray, Scales]:
+        point_K = minimize(self.unlikely, self.start_K, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS}).x
         term_K, scales = self._unknown(point_K, np)
-        own = dict(zip([*self.optimizers, *(f"/{model}" for model in self.models)], term_K[:-2].tolist(), strict=True))
-        usual = {name: rate + own[name.split("/")[0]] + own["/" + name.split("/")[1]] for name, rate in self.draft.usual.items()}
-        change_NSC, features_NF = relative(self.draft.change_NSC, self.draft.features_NF, self.terms_NK @ term_K)
-        per_width, per_length = (np.array([self.draft.per_width, self.draft.per_length]) + term_K[-2:]).tolist()
-        shifts = {"usual": usual, "per_width": per_width, "per_length": per_length}
-        return replace(self.draft, change_NSC=change_NSC, features_NF=features_NF, **shifts, scales=_plain(scales))
+        return term_K, _plain(scales)
 
     def _unknown(self, point_K: Array, xp: Any) -> tuple[Array, Scales]:
         known = 4 + len(AHEAD) + len(FEATURES)

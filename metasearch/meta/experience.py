@@ -41,6 +41,11 @@ FARTHEST = 6.0
 EARLY, LENGTHS = 0.05, 9
 """Progress at which the best learning rate is asked for, and of how many lengths of training."""
 
+LATE = 0.25
+"""Progress beyond which nothing counts but what changes beyond it were worth, by scales of their own: early ones are worth more,
+and other things decide.
+"""
+
 VAGUE, NOTHING = 0.25, 0.75
 """Where experience leaves more of the variance that is there without any, the law is asked too; where it leaves yet more, it tells
 nothing.
@@ -55,7 +60,7 @@ SHORTER, LONGER = 1 / 4, 16.0
 Array = Any
 """Of numpy or torch, as ``xp`` says."""
 
-HIGHEST, LENGTH = FEATURES.index("highest"), FEATURES.index("log_horizon")
+PROGRESS, HIGHEST, LENGTH = (FEATURES.index(name) for name in ("log_progress", "highest", "log_horizon"))
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,18 @@ class Scales:
         """NaN becomes the mean."""
         return np.asarray(np.nan_to_num((features_MF - np.array(self.center)) / np.array(self.width)))
 
+    def pack(self) -> dict[str, Any]:
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @staticmethod
+    def unpack(plain: Mapping[str, Any]) -> Scales:
+        """Raises ValueError if they are of other features."""
+        listed: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in plain.items()}
+        scales = Scales(**listed)
+        if len(scales.feature_reaches) != len(FEATURES):
+            raise ValueError(f"expected {len(FEATURES)} features, found {len(scales.feature_reaches)}")
+        return scales
+
 
 @dataclass(frozen=True, eq=False)
 class Told:
@@ -98,6 +115,7 @@ class Told:
 class Experience:
     """Rows as arrays, learning rates in them relative to the usual one. ``usual``: its log by kind, of ``USUAL_WIDTH`` and
     ``USUAL_LENGTH``; ``per_width``, ``per_length``: how that changes with the logs of the width and the horizon.
+    ``late_scales``: those of what is beyond ``LATE``; without them all changes count at any time.
     """
 
     change_NSC: np.ndarray = field(default_factory=lambda: np.zeros((0, 2, len(AHEAD))))
@@ -108,6 +126,7 @@ class Experience:
     per_width: float = PER_WIDTH
     per_length: float = PER_LENGTH
     scales: Scales = field(default_factory=Scales)
+    late_scales: Scales | None = None
 
     def usual_of(self, kind: Kind) -> float:
         """The log of the learning rate relative to which those of this kind are counted."""
@@ -152,9 +171,18 @@ class Experience:
             return None
         change_MSC = np.stack([np.tile(before_C, (len(after_MC), 1)), after_MC], axis=1)
         changes = relative(change_MSC, kind.tell(trace_T)[None], np.array([self.usual_of(kind)]))
-        mean_M, deviation_M, left_M = self.gains(*changes, most=MOST_CERTAIN)
+        mean_M, deviation_M, left_M = self._at(trace_T[PROGRESS]).gains(*changes, most=MOST_CERTAIN)
         left = float(np.nanmean(left_M))
         return Told(mean_M, deviation_M, left > VAGUE) if left < NOTHING else None
+
+    def _at(self, log_progress: float) -> Experience:
+        return self if self.late_scales is None or log_progress <= math.log(LATE) else self.late
+
+    @cached_property
+    def late(self) -> Experience:
+        """What changes beyond ``LATE`` teach alone."""
+        beyond = self.only(np.flatnonzero(self.features_NF[:, PROGRESS] > math.log(LATE)))
+        return replace(beyond, scales=self.late_scales or self.scales, late_scales=None)
 
     def _reaches(self, log_horizon: float) -> bool:
         known_N = self.features_NF[:, LENGTH]
@@ -239,18 +267,15 @@ class Experience:
 
     def pack(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         arrays = {name: value for name, value in vars(self).items() if name in _ARRAYS}
-        scales = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self.scales).items()}
-        return arrays, {"usual": dict(self.usual), "per_width": self.per_width, "per_length": self.per_length, "scales": scales}
+        scales = {"scales": self.scales.pack(), "late_scales": None if self.late_scales is None else self.late_scales.pack()}
+        return arrays, {"usual": dict(self.usual), "per_width": self.per_width, "per_length": self.per_length, **scales}
 
     @staticmethod
     def unpack(arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> Experience:
-        listed: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in plain["scales"].items()}
-        scales = Scales(**listed)
-        if len(scales.feature_reaches) != len(FEATURES):
-            raise ValueError(f"expected {len(FEATURES)} features, found {len(scales.feature_reaches)}")
         known: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
         known |= {name: plain[name] for name in ("usual", "per_width", "per_length")}
-        return Experience(**known, scales=scales)
+        late = plain.get("late_scales")
+        return Experience(**known, scales=Scales.unpack(plain["scales"]), late_scales=late and Scales.unpack(late))
 
 
 _ARRAYS = ("change_NSC", "features_NF", "gain_N", "variance_N")

@@ -23,7 +23,7 @@ from metasearch.core.rng import derive
 from metasearch.core.sweep import Budget, Sweep
 from metasearch.core.task import Task
 from metasearch.meta import experience
-from metasearch.meta._experience_learning import anew
+from metasearch.meta._experience_learning import anew, with_late_scales
 from metasearch.meta._twins import USUAL_LENGTH, Kind, Row, ahead, rows_of, trace
 from metasearch.meta.experience import Experience, Told
 from metasearch.meta.optimizer import CONTROLLER, Controller, Theta
@@ -113,6 +113,36 @@ def test_what_a_store_taught_is_added_and_survives_packing(known: Experience) ->
     assert len(more.gain_N) == len(known.gain_N) + 1
     again = Experience.unpack(*more.pack())
     assert told(again, 1e-3, 10.0) == told(more, 1e-3, 10.0)
+
+
+def test_what_is_late_is_told_by_late_changes_alone() -> None:
+    """The same change gains much early and loses late; scales that are learned keep the two apart."""
+    level, falling = np.full(10, 1e-2), np.geomspace(1e-2, 1e-3, 10)
+    before, after = ahead(level), ahead(falling)
+
+    def seen(share: float) -> np.ndarray:
+        progress = share * experience.LATE
+        return trace([progress / 2, progress], [3.9, 3.8], [1e-2, 1e-2], 1000, TASK)
+
+    gained = [(share, 0.3) for share in np.linspace(0.4, 0.95, 9)] + [(1.3, -0.02), (2.0, -0.03)]
+    rows = [Row("t", KIND, before, after, KIND.tell(seen(at)), gain) for at, gain in gained]
+    bare = Experience(usual={KIND.name: math.log(1e-2)}).with_rows(rows)
+
+    def gain(known: Experience, share: float) -> float:
+        found = known.foretold(KIND, before, after[None], seen(share))
+        assert found is not None
+        return float(found.mean_M[0])
+
+    known = with_late_scales(bare)
+    assert gain(bare, 1.05) > 0.05 > 0 > gain(known, 1.05), "without scales of their own early changes count at any time"
+    assert gain(known, 0.7) == gain(bare, 0.7) > 0.1
+    assert gain(Experience.unpack(*known.pack()), 1.05) == gain(known, 1.05)
+
+
+def test_where_nothing_was_changed_late_all_changes_count_at_any_time() -> None:
+    rates = np.geomspace(1e-4, 1e-1, 5).tolist()
+    early = anew(archive(t for lr_trials in (branched([lr]) for lr in rates) for t in list(lr_trials)[:3]))
+    assert early.late_scales is None
 
 
 def test_what_comes_with_metasearch_was_learned_on_built_in_texts_and_raises_what_is_far_too_low() -> None:
