@@ -4,10 +4,11 @@
 
 On every corpus sweeps of equal budget run on Ray Tune: TPE with ASHA, and other methods, each in a store of its own that fills up:
 the meta-selector unless told otherwise; ``steered`` is TPE with ASHA beside the meta-optimizer, ``both`` the two learned ones,
+``random`` random search with ASHA and ``random-steered`` that beside the meta-optimizer: both train the same configs,
 ``started`` TPE with ASHA and where training starts in the space: name the file of a meta-network that learned from other corpora in
 ``METASEARCH_NETWORK``.
 Printed is, for every corpus, what all found, and the shares of TPE + ASHA's tokens and of its training time after which a method
-was as good as TPE + ASHA at its end. Run again with the same store it goes on where it stopped.
+was as good as TPE + ASHA at its end, or as another ``--baseline``. Run again with the same store it goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -36,11 +37,12 @@ SPACE = {
     "weight_decay": "search",
     "dropout": {"float": [0.0, 0.2]},
 }
-BASELINE = "tpe"
-TPE, META = {"searcher": "tpe", "scheduler": "asha"}, {"searcher": "meta", "scheduler": "meta"}
+TPE, META, RANDOM = ({"searcher": name, "scheduler": "meta" if name == "meta" else "asha"} for name in ("tpe", "meta", "random"))
 STARTED = "started"
 METHODS = {
-    BASELINE: TPE,
+    "tpe": TPE,
+    "random": RANDOM,
+    "random-steered": {**RANDOM, "controller": "meta"},
     "meta": META,
     "steered": {**TPE, "controller": "meta"},
     "both": {**META, "controller": "meta"},
@@ -87,23 +89,23 @@ def share_needed(ours: Trajectory, theirs: Trajectory) -> float:
     return next((own / spent for own, best in ours if best <= goal), math.inf)
 
 
-def run(corpora: Sequence[str], methods: Sequence[str], folder: Path, trainings: int, seed: int) -> None:
+def run(corpora: Sequence[str], baseline: str, methods: Sequence[str], folder: Path, trainings: int, seed: int) -> None:
     shares: dict[str, list[float]] = {method: [] for method in methods}
-    print("| corpus | TPE + ASHA | " + " | ".join(f"{method} | share of tokens | of time" for method in methods) + " |")
+    print(f"| corpus | {baseline} | " + " | ".join(f"{method} | share of tokens | of time" for method in methods) + " |")
     print("|---" * (2 + 3 * len(methods)) + "|")
     for corpus in corpora:
         found: dict[str, dict[str, Trajectory]] = {}
-        for method in (BASELINE, *methods):
+        for method in (baseline, *methods):
             store, file = Store(folder / method), sweep_file(corpus, method, trainings, seed)
             launch_or_resume(file, store)
             facts = list(store.facts(file.name))
             found[method] = {unit: trajectory(facts, unit) for unit in (TOKENS, SECONDS)}
         cells = []
         for method in methods:
-            tokens, seconds = (share_needed(found[method][unit], found[BASELINE][unit]) for unit in (TOKENS, SECONDS))
+            tokens, seconds = (share_needed(found[method][unit], found[baseline][unit]) for unit in (TOKENS, SECONDS))
             shares[method].append(tokens)
             cells.append(f"{found[method][TOKENS][-1][1]:.4f} | {tokens:.2f} | {seconds:.2f}")
-        print(f"| {corpus} | {found[BASELINE][TOKENS][-1][1]:.4f} | " + " | ".join(cells) + " |", flush=True)
+        print(f"| {corpus} | {found[baseline][TOKENS][-1][1]:.4f} | " + " | ".join(cells) + " |", flush=True)
     for method, of in shares.items():
         print(f"{method}: median share {statistics.median(of[-3:]):.2f} over the last three, {statistics.median(of):.2f} over all")
 
@@ -112,12 +114,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Consecutive sweeps over different corpora, with and without memory.")
     parser.add_argument("--store", type=Path, required=True, help="folder for the stores")
     parser.add_argument("--corpora", default=CORPORA, help="with commas between; names without a scheme are CPython's texts")
-    parser.add_argument("--methods", default="meta", help=f"beside {BASELINE}, with commas between: {', '.join(METHODS)}")
+    parser.add_argument("--baseline", choices=METHODS, default="tpe", help="with which the methods are compared")
+    parser.add_argument("--methods", default="meta", help=f"beside it, with commas between: {', '.join(METHODS)}")
     parser.add_argument("--trainings", type=int, default=20, help="budget of every sweep, in full trainings")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     corpora = [name if "/" in name or ":" in name else f"cpython/{name}" for name in asked.corpora.split(",")]
-    run(corpora, asked.methods.split(","), asked.store, asked.trainings, asked.seed)
+    run(corpora, asked.baseline, asked.methods.split(","), asked.store, asked.trainings, asked.seed)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a start is worth: loss of an LSTM after some steps from several initialisations, on corpora no network has learned from.
+"""What a start is worth: loss of an LSTM or GRU after some steps from several initialisations, on corpora no network learned from.
 
     METASEARCH_CORPORA=… python experiments/benchmarks/initialisations.py --folder starts [--seeds 1] [--last 100] [--sources 8]
     … --last 3000 --rates 0.003 0.01 [--bytes 150000]
@@ -28,7 +28,7 @@ import torch
 
 from metasearch.corpora import TokenizedCorpus, load
 from metasearch.meta.network import MetaNetwork, Recipe, Size, Structure
-from metasearch.models import lstm
+from metasearch.models import gru, lstm
 from metasearch.models._language_model import LanguageModel
 from metasearch.sweep.network import config_of, learn_network
 from metasearch.training.corpus import Stream
@@ -71,6 +71,7 @@ HELD_OUT = {
 MARKS = (0, 10, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000, 1500, 2000, 3000)
 LAST = 300
 RATES = (3e-3, 1e-2, 2e-2)
+CELLS = ("lstm", "gru")
 ROWS, LENGTH, MEASURED = 8, 64, 16_384
 CPU = torch.device("cpu")
 
@@ -123,7 +124,7 @@ def _another(name: str) -> str:
 def curve(start: Start, structure: Structure, corpus: TokenizedCorpus, rate: float, seed: int, last: int) -> list[float]:
     """Validation losses at the marks up to ``last``; Adam, rows that begin at places shifted by the seed."""
     torch.manual_seed(seed)
-    model = lstm.build({**config_of(structure), "dropout": 0.0}, corpus.vocab_size)
+    model = (lstm if structure.cell == CELLS[0] else gru).build({**config_of(structure), "dropout": 0.0}, corpus.vocab_size)
     start(model, corpus)
     optimizer, stream, state = torch.optim.Adam(model.parameters(), lr=rate), Stream(corpus.train, ROWS), model.initial_state(ROWS)
     losses = []
@@ -148,7 +149,7 @@ def short(corpus: TokenizedCorpus, most: int | None) -> TokenizedCorpus:
 def study(asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Results that are not in the file yet, one at a time."""
     width, count, last = asked.width, asked.sources, asked.last
-    structure = Structure("lstm", 1, width)
+    structure = Structure(asked.cell, 1, width)
     runners = {name: start_of(name, asked.folder, structure, count) for name in asked.starts}
     known = {tuple(row[key] for key in KEYS) for row in results(results_file(asked))}
     for seed in range(asked.seeds):
@@ -165,8 +166,8 @@ KEYS = ("width", "sources", "seed", "corpus", "start", "rate")
 
 
 def results_file(asked: argparse.Namespace) -> Path:
-    cut = "" if asked.bytes is None else f"-{asked.bytes}-bytes"
-    return Path(asked.folder / f"results-{asked.last}{cut}.jsonl")
+    cell, cut = "" if asked.cell == CELLS[0] else f"-{asked.cell}", "" if asked.bytes is None else f"-{asked.bytes}-bytes"
+    return Path(asked.folder / f"results-{asked.last}{cell}{cut}.jsonl")
 
 
 def results(path: Path) -> list[dict[str, Any]]:
@@ -224,6 +225,7 @@ def steps_to(losses: list[float], wanted: float) -> float | None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--cell", choices=CELLS, default=CELLS[0])
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--last", type=int, choices=MARKS[1:], default=LAST, help="how many steps each start is trained")

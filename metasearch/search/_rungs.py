@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Sequence
 
 from metasearch.core.errors import UserError
-from metasearch.core.event import Fact, Reported
+from metasearch.core.event import Fact, Reported, TrialId
 from metasearch.core.history import History, Trial
 
 
@@ -54,13 +54,15 @@ class Rungs:
     """View: at every rung, the sorted scores of the trials that got there; ``score`` makes one number of a curve up to there.
 
     A report belongs to the highest rung that it reaches or passes, and to none if its trial was there before. A trial that diverges
-    counts at the rung that it was heading for, with an infinite score.
+    counts at the rung that it was heading for, with an infinite score, until it was sent back and has a loss again: then it counts
+    at the rung that it has reached since its last finite loss, so that it is judged there, later than others.
     """
 
     def __init__(self, history: History, steps: Sequence[int], score: Callable[[Sequence[float]], float] = newest) -> None:
         self.steps = steps
         self.scores: list[list[float]] = [[] for _ in steps]
         self._score = score
+        self._lost: dict[TrialId, int] = {}
         for trial in history:
             for count in range(1, len(trial.steps) + 1):
                 self._record(trial, count)
@@ -84,15 +86,19 @@ class Rungs:
 
     def _record(self, trial: Trial, count: int) -> None:
         rung = self._reached(trial, count)
-        if math.isfinite(trial.losses[count - 1]):
-            if rung is not None:
-                insort(self.scores[rung], self._score(trial.losses[:count]))
+        finite = math.isfinite(trial.losses[count - 1])
+        if not finite and rung is None:
+            rung = bisect_right(self.steps, _step_before(trial, count))
+        if rung is None or rung == len(self.steps):
             return
-        heading = bisect_right(self.steps, _step_before(trial, count)) if rung is None else rung
-        if heading < len(self.steps):
-            insort(self.scores[heading], math.inf)
+        lost = self._lost.pop(trial.number, None)
+        if lost is not None:
+            self.scores[lost].pop()  # infinite ones are the last
+        if not finite:
+            self._lost[trial.number] = rung
+        insort(self.scores[rung], self._score(trial.losses[:count]) if finite else math.inf)
 
 
 def _step_before(trial: Trial, count: int) -> int:
-    """Where ``trial`` stood before its report number ``count``, from 1."""
-    return trial.steps[count - 2] if count > 1 else trial.start
+    """Where ``trial`` stood with a finite loss before its report number ``count``, from 1."""
+    return next((trial.steps[n] for n in reversed(range(count - 1)) if math.isfinite(trial.losses[n])), trial.start)

@@ -5,6 +5,7 @@ Golovin, Solnik, Moitra, Kochanski, Karro and Sculley (2017), "Google Vizier: A 
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ class Median:
         rung = averages.reached(trial)
         if rung is None or len(averages.scores[rung]) <= self.least:
             return CONTINUE
-        median = median_of_others(averages.scores[rung], fmean(trial.losses))
+        median = median_of_others(averages.scores[rung], running_average(trial.losses))
         if trial.best_loss <= median:
             return CONTINUE
         return Verdict(Action.STOP, f"best loss above {median:.6g}, the median of the running averages at {averages.steps[rung]}")
@@ -51,7 +52,12 @@ class Median:
         sweep = history.sweep
         least_step = grace_steps(sweep.horizon, self.grace)
         steps = [step for step in even_rungs(sweep.horizon, sweep.horizon / sweep.reports) if step >= least_step]
-        return Rungs(history, steps, fmean)
+        return Rungs(history, steps, running_average)
+
+
+def running_average(losses: Sequence[float]) -> float:
+    """Of those that are finite: a trial may have been sent back from others."""
+    return fmean(filter(math.isfinite, losses))
 
 
 def median_of_others(ascending: Sequence[float], own: float) -> float:

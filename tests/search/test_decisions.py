@@ -33,7 +33,9 @@ ONE_RATE = Space.of(lr=Float(0.0, 1.0))
 
 
 class Story:
-    """A history told report by report: ``story(2, 10, 0.5)`` is trial 2 reporting a loss of 0.5 at step 10."""
+    """A history told report by report: ``story(2, 10, 0.5)`` is trial 2 reporting a loss of 0.5 at step 10. What diverges is given
+    up, unless the story ``sends_back``.
+    """
 
     def __init__(
         self,
@@ -44,8 +46,9 @@ class Story:
         budget: int | None = None,
         configs: Sequence[Config] = (),
         space: Space = ONE_RATE,
+        sends_back: bool = False,
     ) -> None:
-        self.scheduler = scheduler
+        self.scheduler, self.sends_back = scheduler, sends_back
         self.history = History()
         sweep = make_sweep(space, trials=budget, horizon=horizon, reports=reports)
         self._happens(Opened(0.0, sweep.record()))
@@ -61,7 +64,8 @@ class Story:
     def __call__(self, number: int, step: int, loss: float) -> Action:
         trial = self.history[number]
         self._happens(Reported(0.0, trial.number, trial.leg, step, loss))
-        verdict = Verdict(S, DIVERGED) if not math.isfinite(loss) else self.scheduler.judge(self.history, trial, RNG)
+        lost = Verdict(C if self.sends_back else S, DIVERGED)
+        verdict = self.scheduler.judge(self.history, trial, RNG) if math.isfinite(loss) else lost
         self._happens(Judged(0.0, trial.number, step, verdict.action, verdict.reason))
         return verdict.action
 
@@ -125,6 +129,28 @@ def test_asha_counts_the_diverged_at_the_rung_they_headed_for() -> None:
     assert [story(number, 2, NAN) for number in (0, 1)] == [S, S]
     assert story(2, 3, 5.0) is C
     assert story(3, 3, 6.0) is S
+
+
+def test_asha_judges_what_was_sent_back_at_the_rung_that_it_lost() -> None:
+    story = Story(Asha(), trials=5, sends_back=True)
+    assert [story(number, 1, loss) for number, loss in enumerate([0.5, 0.6, 0.7])] == [C, S, S]
+    assert [story(3, 1, NAN), story(3, 2, 0.9)] == [C, S], "it would have gone on to rung 3"
+    assert story(4, 1, 0.55) is S, "of five one goes on: trial 3 counts once"
+
+
+def test_asha_knows_one_loss_of_a_trial_that_is_lost_again_and_again() -> None:
+    story = Story(Asha(), trials=4, sends_back=True)
+    assert [story(0, 1, NAN), story(0, 2, NAN), story(0, 3, 0.5)] == [C, C, C], "the first at its rung"
+    assert [story(number, 3, loss) for number, loss in ((1, 0.6), (2, 0.4), (3, 0.45))] == [S, C, S], (
+        "three and four others, no more"
+    )
+
+
+def test_median_averages_the_losses_that_were_finite() -> None:
+    story = Story(Median(grace=1, least=1), trials=3, sends_back=True)
+    assert [story(0, step, 0.5) for step in (1, 2)] == [C, C]
+    assert [story(1, 1, NAN), story(1, 2, 0.4)] == [C, C]
+    assert [story(2, 1, 0.48), story(2, 2, 0.48)] == [C, S], "behind the median of 0.4 and 0.5"
 
 
 def test_asha_ignores_rungs_below_the_start_of_a_child() -> None:
