@@ -37,7 +37,8 @@ SPACE = {
     "weight_decay": "search",
     "dropout": {"float": [0.0, 0.2]},
 }
-TPE, META, RANDOM = ({"searcher": name, "scheduler": "meta" if name == "meta" else "asha"} for name in ("tpe", "meta", "random"))
+TPE, META = {"searcher": "tpe", "scheduler": "asha"}, {"searcher": "meta", "scheduler": "meta"}
+RANDOM = {"searcher": "random", "scheduler": "asha"}
 STARTED = "started"
 METHODS = {
     "tpe": TPE,
