@@ -4,7 +4,8 @@ First the loss right after the weights are made, then (few-step aware) what rema
 those steps lead is the gradient of the weights, as in Reptile (Nichol, Achiam, Schulman, 2018), here carried on into the network
 that made them. What was read of a task serves several models at once, some of the full width, some narrower, every other of those
 the narrowest (after the sandwich rule; Yu and Huang, 2019). Now and then the text is withheld, which teaches the base what to do
-when nothing is known, or the names of its bytes are exchanged, which teaches what can be known of a script that was never seen.
+when nothing is known, or the names of its bytes are exchanged, which teaches what can be known of a script that was never seen, or
+its letters are those of another alphabet.
 Large weights are penalised: they fit the sources no better, and Adam, whose steps have the size of the learning rate, takes longer
 to train them for another text.
 
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from metasearch.core.errors import UserError
 from metasearch.core.rng import derive, derive_seed
+from metasearch.meta._alphabets import has_letters, transliterated
 from metasearch.meta._hypernetwork import Hypernetwork, Reading, Size, Weights, loss
 from metasearch.meta._text_statistics import OF_THE_TOKENIZER, TextTask, described, log_unigram, sampled, statistics
 
@@ -46,7 +48,8 @@ Taught = tuple[Tensor, float]
 class Recipe:
     """``steps`` of which the last ``few_step_share`` look ``inner_steps`` ahead. ``withheld``: share of tasks of which nothing is
     told; 1 gives a pooled model (or Reptile, if ``few_step_share`` is 1 too). ``renamed``: share of the others whose bytes exchange
-    names. ``penalty``: nats per unit of the mean square of each matrix of weights. ``sample_bytes``: how much text is read at most.
+    names. ``transliterated``: share of texts in the Latin script that are learned from in another. ``penalty``: nats per unit of
+    the mean square of each matrix of weights. ``sample_bytes``: how much text is read at most.
     """
 
     steps: int = 4000
@@ -59,6 +62,7 @@ class Recipe:
     rate: float = 6e-3
     withheld: float = 0.15
     renamed: float = 0.25
+    transliterated: float = 0.25
     penalty: float = 0.15
     noise: float = 0.1
     sample_bytes: int = 65_536
@@ -134,14 +138,24 @@ def _step(learner: Learner, tasks: Sequence[TextTask], unigrams: Sequence[Tensor
     learner.optimizer.zero_grad()
     taught: list[Taught] = []
     for index in rng.permutation(len(tasks))[: recipe.tasks_at_once]:
-        reading = reading_of(learner.network, tasks[index], recipe, rng)
+        task, unigram_V = _in_a_script(tasks[index], unigrams[index], recipe, rng)
+        reading = reading_of(learner.network, task, recipe, rng)
         for cell, depth, width, tied in _models(learner.network.size.width, rng)[:: 2 if ahead else 1]:
-            weights = learner.network(reading, unigrams[index], cell, depth, width, tied)
-            taught.append((_teach_ahead if ahead else _teach_now)(weights, cell, tasks[index], recipe, rng))
+            weights = learner.network(reading, unigram_V, cell, depth, width, tied)
+            taught.append((_teach_ahead if ahead else _teach_now)(weights, cell, task, recipe, rng))
     torch.stack([objective for objective, _ in taught]).mean().backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(learner.network.parameters(), 1.0)
     learner.optimizer.step()
     return float(np.mean([value for _, value in taught]))
+
+
+def _in_a_script(task: TextTask, unigram_V: Tensor, recipe: Recipe, rng: np.random.Generator) -> tuple[TextTask, Tensor]:
+    """The task and its log frequencies, or a part of it in another alphabet, of which no description is known."""
+    part_N = sampled(task.text_N, 2 * recipe.sample_bytes, rng, pieces=1) if rng.random() < recipe.transliterated else None
+    if part_N is None or not has_letters(part_N):
+        return task, unigram_V
+    other = TextTask(task.name, transliterated(part_N, rng), {})
+    return other, torch.from_numpy(log_unigram(other.text_N))
 
 
 def _decay(step: int, steps: int) -> float:

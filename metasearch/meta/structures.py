@@ -1,8 +1,8 @@
 """Which structure of a model suits a task and a length of training, by what all earlier trials showed.
 
 A structure is a model with its depth, its width, and whether embedding and output share their weights. It is worth what the best
-strategy with that structure is expected to be worth: of many settings of everything else, the one that the surrogate of the
-meta-selector expects most of. So the meta-selector, whose surrogate it is, knows all of this when it proposes.
+strategy with it is expected to be worth: of those that were best with such a model in trials about as long, the one that the
+surrogate of the meta-selector expects most of. So the meta-selector, whose surrogate it is, knows all of this when it proposes.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from itertools import product
 
 import numpy as np
 
-from metasearch.core.archive import circumstances
+from metasearch.core.archive import Archive, circumstances
 from metasearch.core.config import Config, Value
 from metasearch.core.domains import Domain, Int
-from metasearch.core.rng import derive
 from metasearch.core.space import Space
 from metasearch.meta.features import layout_of
 from metasearch.meta.practice import doubts
@@ -26,8 +25,13 @@ from metasearch.meta.theta import Theta
 
 WIDTHS = (32, 64, 128, 256, 512)
 
-SETTINGS = 48
-"""Settings of everything else that are tried with every structure, the best ones of past tasks aside."""
+BEST_OF_A_TASK, TRIALS_OF_A_TASK = 3, 10
+"""So many of the best trials of a model on a task lend their strategies to its structures, if there were so many of them: the best
+of a few need not be good.
+"""
+
+ABOUT_AS_LONG = math.log10(2)
+"""Lengths of training that differ by no more decades count alike."""
 
 MOST_NAMED = 9
 """A range of whole numbers that is longer is looked at in the widths that are compared, instead of everywhere."""
@@ -57,22 +61,28 @@ class Ranked:
 
 
 def ranked(
-    theta: Theta, space: Space, descriptor: Mapping[str, float], horizon: int, widths: Sequence[int] = WIDTHS
+    theta: Theta,
+    archive: Archive,
+    space: Space,
+    descriptor: Mapping[str, float],
+    horizon: int,
+    widths: Sequence[int] = WIDTHS,
 ) -> list[Ranked]:
     """Every structure in ``space``, the most promising first. Deterministic. Left out are models of which theta knows no trial, and
     those deeper, shallower, wider or narrower than all of its trials: what nobody tried is the selector's to explore.
 
-    ``horizon``: tokens of a training. ``widths``: those that are compared, as far as the space has them.
+    ``archive``: what theta learned from. ``horizon``: tokens of a training. ``widths``: those that are compared, as far as the
+    space has them.
     """
     layout = theta.layout_for(space)
     rows = theta.rows(layout)
     if rows is None or theta.kernel is None:
         return []
     places = Places(theta.kernel, layout, rows, theta.place(circumstances(descriptor, horizon)))
-    rng = derive(0, "structures")
-    settings = [space.sample(rng) for _ in range(SETTINGS)] + list(theta.best)
     seen = _seen(theta)
-    best = [_best(places, space, settings, one) for one in structures(space, widths) if _within(seen, space, one)]
+    known = [one for one in structures(space, widths) if _within(seen, space, one)]
+    strategies = {model: _strategies(archive, model, horizon) for model in {one["model"] for one in known}}
+    best = [_best(places, space, strategies[one["model"]], one) for one in known]
     if not best:
         return []
     relative = theta.costs.on(layout).conditioned(np.zeros((0, len(layout.groups))), np.zeros(0))
@@ -122,6 +132,16 @@ def _within(seen: Mapping[tuple[str, str], tuple[float, float]], space: Space, s
         if not low - slack <= float(coordinates[name]) <= high + slack:
             return False
     return True
+
+
+def _strategies(archive: Archive, model: Value, horizon: int) -> list[Config]:
+    """The best trials with that model of every task that was tried at a length near ``horizon``, or as near as any was."""
+    of = [(task, [t for t in task.trials if t.config.get("model") == model and math.isfinite(t.lowest)]) for task in archive]
+    tried = [(abs(math.log10(task.horizon / horizon)), trials) for task, trials in of if trials]
+    enough = [(far, trials) for far, trials in tried if len(trials) >= TRIALS_OF_A_TASK] or tried
+    near = max(min(far for far, _ in enough), ABOUT_AS_LONG)
+    best = [sorted(trials, key=lambda trial: trial.lowest)[:BEST_OF_A_TASK] for far, trials in enough if far <= near]
+    return [trial.config for trials in best for trial in trials]
 
 
 def _best(places: Places, space: Space, settings: Sequence[Config], structure: Mapping[str, Value]) -> tuple[Config, float, float]:

@@ -11,7 +11,7 @@ from metasearch.meta import shipped
 from metasearch.meta.structures import WIDTHS, Ranked, ranked
 from metasearch.store.archive import Store
 from metasearch.sweep.compose import language_model_space
-from metasearch.sweep.learned import SELECTOR, foreseen
+from metasearch.sweep.learned import SELECTOR, foreseen, known_trials
 
 SEARCH = {"searcher": "meta", "scheduler": "meta"}
 
@@ -28,7 +28,8 @@ def ranked_structures(
         raise UserError(f"A training must have at least one token, found {tokens}.")
     space = language_model_space({}, search_unlisted=True)
     selector: Any = foreseen(SEARCH, store, kind=shipped.KIND).searcher
-    found = ranked(selector.theta, space, corpus.descriptor, tokens, widths)
+    archive = known_trials(store, SELECTOR, (), shipped.KIND)
+    found = ranked(selector.theta, archive, space, corpus.descriptor, tokens, widths)
     if not selector.theta.tasks:
         raise UserError(
             f"Structures are ranked by earlier trials, and the meta-{SELECTOR} knows none: run a sweep first, or unset "

@@ -10,6 +10,7 @@ import torch
 from metasearch.core.errors import UserError
 from metasearch.core.rng import derive
 from metasearch.meta import network as module
+from metasearch.meta._alphabets import transliterated
 from metasearch.meta._hypernetwork import loss
 from metasearch.meta._text_statistics import statistics
 from metasearch.meta.network import STARTS, MetaNetwork, Recipe, Size, Structure, TextTask, Vocabulary
@@ -145,6 +146,27 @@ def test_a_text_in_letters_that_no_source_has_is_understood_by_their_use(network
     strange = TextTask("strange", known.text_N + 100, known.descriptor)
     pooled = loss(network.weights(strange, structure, "pooled"), "lstm", module._probe(strange)).item()
     assert network.initial_loss(strange, structure) < pooled - 0.1
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_text_in_another_alphabet_keeps_its_words(seed):
+    text = "Abc, abc; one two; 7.\n" * 20
+    other = bytes(transliterated(np.frombuffer(text.encode(), np.uint8), derive(seed, "alphabet"))).decode("utf-8")
+    assert len(other) == len(text) and len(other.encode()) > len(text)
+    kept = [one for one, letter in zip(other, text, strict=True) if not letter.isalpha()]
+    assert kept == [letter for letter in text if not letter.isalpha()]
+    exchanged = {(letter, one) for one, letter in zip(other, text, strict=True) if letter.isalpha()}
+    letters, others = zip(*exchanged, strict=True)
+    assert len(letters) == len(set(letters)) and not any(one.isascii() for one in others)
+    assert len(set(others)) in (len(set(letters)), len({letter.lower() for letter in letters}))
+
+
+def test_other_alphabets_are_learned_from_texts_in_the_latin_one():
+    """Of Latin text alone it is not known that a letter may be two bytes, of which the second tells more."""
+    structure, known = Structure("lstm", 1, 32), task_of("abcde", seed=7)
+    strange = TextTask("strange", transliterated(known.text_N, derive(3, "alphabet")), {})
+    plain, several = (MetaNetwork.learn(TASKS, SMALL, replace(QUICK, transliterated=share)) for share in (0.0, 0.5))
+    assert several.initial_loss(strange, structure) < plain.initial_loss(strange, structure) - 0.1
 
 
 def test_tasks_without_a_description_are_learned_from_by_their_text():

@@ -44,14 +44,20 @@ def past(horizon: int, text: float, seed: int) -> PastTask:
     return PastTask(f"t{seed}", f"t{seed}", horizon, tuple(trials), frozenset(SPACE.names), descriptor)
 
 
+ARCHIVE = Archive(tuple(past(horizon, 4.0 + 0.3 * seed, seed) for seed in range(3) for horizon in (SHORT, LONG)))
+
+
 @pytest.fixture(scope="module")
 def theta() -> Theta:
-    tasks = [past(horizon, 4.0 + 0.3 * seed, seed) for seed in range(3) for horizon in (SHORT, LONG)]
-    return learn(Archive(tuple(tasks)), derive(0, "learn"))
+    return learn(ARCHIVE, derive(0, "learn"))
+
+
+def ranking(theta: Theta, horizon: int) -> list[Ranked]:
+    return ranked(theta, ARCHIVE, SPACE, {"entropy": 4.4, "compression": 2.2}, horizon)
 
 
 def first(theta: Theta, horizon: int) -> Ranked:
-    return ranked(theta, SPACE, {"entropy": 4.4, "compression": 2.2}, horizon)[0]
+    return ranking(theta, horizon)[0]
 
 
 def test_the_length_of_training_decides_what_is_recommended(theta: Theta) -> None:
@@ -64,15 +70,23 @@ def test_the_length_of_training_decides_what_is_recommended(theta: Theta) -> Non
 
 
 def test_what_no_trial_tried_is_not_recommended(theta: Theta) -> None:
-    found = ranked(theta, SPACE, {"entropy": 4.4, "compression": 2.2}, LONG)
+    found = ranking(theta, LONG)
     assert {(one.model, one.width) for one in found} == {
         *(("lstm", width) for width in (32, 64, 128, 256)),
         *(("transformer", width) for width in (32, 64, 128)),
     }
     assert {one.depth for one in found} == {1, 2} and {one.tied for one in found} == {True, False}
     assert min(one.cost for one in found) == 1.0
-    assert found == ranked(theta, SPACE, {"entropy": 4.4, "compression": 2.2}, LONG)
+    assert found == ranking(theta, LONG)
+
+
+def test_a_recommended_strategy_was_good_with_that_model_in_trials_as_long(theta: Theta) -> None:
+    for horizon in (SHORT, LONG // 3, LONG):
+        tried = [t for task in ARCHIVE if abs(math.log10(task.horizon / horizon)) < 1 for t in task.trials]
+        for one in ranking(theta, horizon):
+            lowest = sorted((t for t in tried if t.config["model"] == one.model), key=lambda trial: trial.lowest)
+            assert one.config["lr"] in {trial.config["lr"] for trial in lowest[: len(lowest) // 2]}
 
 
 def test_nothing_is_ranked_by_nothing() -> None:
-    assert ranked(Theta(), SPACE, {}, LONG) == []
+    assert ranked(Theta(), Archive(), SPACE, {}, LONG) == []
