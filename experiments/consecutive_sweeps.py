@@ -98,7 +98,9 @@ def run(corpora: Sequence[str], baseline: str, methods: Sequence[str], folder: P
         found: dict[str, dict[str, Trajectory]] = {}
         for method in (baseline, *methods):
             store, file = Store(folder / method), sweep_file(corpus, method, trainings, seed)
-            launch_or_resume(file, store)
+            ended = launch_or_resume(file, store)
+            if ended.history.closed is None:
+                raise SystemExit(f"{file.name}: {ended.reason}. The same command goes on with it.")
             facts = list(store.facts(file.name))
             found[method] = {unit: trajectory(facts, unit) for unit in (TOKENS, SECONDS)}
         cells = []

@@ -4,7 +4,8 @@
 
 On each text the first of ``metasearch meta structures`` is trained with the strategy that is recommended for it, and so are random
 other structures, each with the strategy recommended for *it*: what differs is the structure alone. Known are the trials that come
-with metasearch and nothing else. Trained too is the structure of which the meta-network's own weights have the lowest loss.
+with metasearch and nothing else. Trained too is the structure, of those, of which the meta-network's own weights have the
+lowest loss.
 Validation loss in nats per token. One thread; results are kept in a file, so that an interrupted study goes on.
 """
 
@@ -55,9 +56,9 @@ def chosen(text: str, corpus: TokenizedCorpus, tokens: int) -> Iterator[tuple[st
     """What is trained on a text, by its part in the study."""
     ranking = ranked_structures(corpus, tokens, widths=WIDTHS)
     yield "first", ranking[0]
-    best = shipped().structures(text_task(corpus), WIDTHS)[0][0]
-    like = (best.cell, best.depth, best.width, best.tied)
-    yield "network", next(one for one in ranking if (one.model, one.depth, one.width, one.tied) == like)
+    known = {(one.model, one.depth, one.width, one.tied): one for one in ranking}
+    by_network = ((of.cell, of.depth, of.width, of.tied) for of, _ in shipped().structures(text_task(corpus), WIDTHS))
+    yield "network", next(known[structure] for structure in by_network if structure in known)
     for number in derive(0, "random structures", text).permutation(len(ranking))[:RANDOM]:
         yield f"random {number}", ranking[number]
 

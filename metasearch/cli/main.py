@@ -26,7 +26,6 @@ from metasearch.core.errors import UserError
 
 app = typer.Typer(
     name="metasearch",
-    help="Hyperparameter and strategy search for language models that learns from every earlier sweep.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -44,6 +43,23 @@ handover.register(app)
 questions.register(app)
 reporting.register(app)
 app.command("logs")(logs.logs)
+
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from metasearch.sweep.environment import own_version
+
+        typer.echo(f"metasearch {own_version() or '(not installed)'}")
+        raise typer.Exit
+
+
+@app.callback()
+def metasearch(
+    version: Annotated[bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Hyperparameter and strategy search for language models that learns from every earlier sweep."""
+
 
 OverrideOption = Annotated[list[str] | None, typer.Option("--override", "-o", metavar="A.B=C", help="Change one key of the file.")]
 FileArgument = Annotated[Path, typer.Argument(help="Sweep file (YAML).")]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,11 @@ def empty(tmp_path: Path) -> Place:
 def quick(tmp_path: Path, running_cluster: str) -> Place:
     """An empty place whose sweeps need not start a cluster."""
     return make_place(tmp_path, running_cluster)
+
+
+def test_the_module_is_the_command_and_tells_its_version(tmp_path: Path) -> None:
+    told = subprocess.run([sys.executable, "-m", "metasearch", "--version"], check=True, capture_output=True, text=True, cwd=tmp_path)
+    assert told.stdout.strip() == f"metasearch {version('metasearch')}"
 
 
 def test_the_winner_of_a_launch_is_what_show_and_best_say(place: Place) -> None:
