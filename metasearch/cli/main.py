@@ -45,7 +45,6 @@ reporting.register(app)
 app.command("logs")(logs.logs)
 
 
-
 def _tell_version(asked: bool) -> None:
     if asked:
         from metasearch.sweep.environment import own_version

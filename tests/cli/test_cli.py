@@ -39,7 +39,8 @@ def quick(tmp_path: Path, running_cluster: str) -> Place:
 
 
 def test_the_module_is_the_command_and_tells_its_version(tmp_path: Path) -> None:
-    told = subprocess.run([sys.executable, "-m", "metasearch", "--version"], check=True, capture_output=True, text=True, cwd=tmp_path)
+    command = [sys.executable, "-m", "metasearch", "--version"]
+    told = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
     assert told.stdout.strip() == f"metasearch {version('metasearch')}"
 
 
