@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from studies.kept_rows import keep, rows
+
+sys.path.insert(0, str(Path(__file__).parent / "studies"))
+from kept_rows import keep, rows
 
 from metasearch.core.archive import Archive, PastTask, PastTrial
 from metasearch.core.config import Config
@@ -58,8 +61,9 @@ SIZES = {
     "batch_size": {"int": [4, 16], "log": True},
 }
 WHOLE = {**SIZES, "init": "default"}
+MODELS = ["lstm", "gru", "transformer"]
 USUAL = {
-    "model": ["lstm", "gru", "transformer"],
+    "model": MODELS,
     "optimizer": ["adamw", "adam", "lion", "sgd", "muon"],
     "schedule": ["constant", "cosine", "linear", "warmup_stable_decay"],
     "clipping": ["none", "norm"],
@@ -126,7 +130,7 @@ def crossed_trials(known: Archive, kept: Path) -> Archive:
 
 def asked_again(tasks: Sequence[PastTask], space: Space) -> Iterator[tuple[PastTask, Config]]:
     """By text, each config once."""
-    best = {task.name: [best_of(task, model) for model in USUAL["model"]] for task in tasks}
+    best = {task.name: [best_of(task, model) for model in MODELS] for task in tasks}
     for task in tasks:
         others = [config for name, models in best.items() if name != task.name for model in models for config in model]
         shaped = [

@@ -64,9 +64,9 @@ def main() -> None:
         ended = len(engine.history)
     warm, last = 20, meter.seen[-1][0]  # the first trials wait for their workers
     span = min(SPAN, (last - warm) // 2)
-    found = {"trials": ended, "reason": reason, "first": meter.cost(warm, warm + span), "last": meter.cost(last - span, last)}
-    ratio = {name: round(found["last"][name] / found["first"][name], 2) for name in found["first"]}
-    print(json.dumps({**found, "last_to_first": ratio}, indent=2))
+    first, newest = meter.cost(warm, warm + span), meter.cost(last - span, last)
+    ratio = {name: round(newest[name] / cost, 2) for name, cost in first.items()}
+    print(json.dumps({"trials": ended, "reason": reason, "first": first, "last": newest, "last_to_first": ratio}, indent=2))
 
 
 if __name__ == "__main__":

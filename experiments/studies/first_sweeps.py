@@ -24,7 +24,7 @@ from kept_rows import Row, keep, rows
 from steering import CPU
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from consecutive_sweeps import BASELINE, REPORTS, TRIAL_TOKENS, Trajectory, sweep_file, trajectory
+from consecutive_sweeps import REPORTS, TRIAL_TOKENS, Trajectory, sweep_file, trajectory
 
 from metasearch import catalog
 from metasearch.backends.simulated import simulate
@@ -43,6 +43,7 @@ TEXTS = tuple(
     f"corpora:{name}"
     for name in ("pride_prejudice", "wikitext2_raw", "shakespeare_plays", "bible_zulu", "state_of_union", "war_and_peace")
 )
+BASELINE = "tpe"
 SHARES = (0.1, 0.25, 0.5, 1.0)
 META, SHIPPED = "meta", "shipped"
 

@@ -30,7 +30,7 @@ from metasearch.training.planned import planned
 
 Say = Callable[[str], None]
 
-FORMATS = {"selector": 5, "optimizer": 5}
+FORMATS = {"selector": 6, "optimizer": 5}
 """Raised whenever the same archive would teach a part something else, or in another form, than the metasearch before."""
 
 SELECTOR = "selector"
