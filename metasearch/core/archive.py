@@ -7,8 +7,8 @@ configuration with every default instead of what happened to be searched.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from metasearch.core.config import Config
 from metasearch.core.event import Directive
@@ -97,3 +97,12 @@ class Archive:
     def sweeps(self) -> tuple[str, ...]:
         """The sweeps that it comes from, in order."""
         return tuple(dict.fromkeys(trial.sweep for task in self.tasks for trial in task.trials if trial.sweep))
+
+
+def together(tasks: Iterable[PastTask]) -> Archive:
+    """One task for all trials of the same task and length."""
+    found: dict[tuple[str, int], PastTask] = {}
+    for task in tasks:
+        known = found.get((task.id, task.horizon))
+        found[task.id, task.horizon] = task if known is None else replace(known, trials=known.trials + task.trials)
+    return Archive(tuple(found.values()))

@@ -1,7 +1,8 @@
 """What comes with the package: trials on texts that Python brings along, known before anybody's first sweep.
 
 Made by ``experiments/shipped_trials.py``. Wherever the task is a language model, the meta-selector learns from it together with
-the sweeps of the store.
+the sweeps of the store. Structures are ranked by the best of them besides, tried once more on other texts and in other structures
+(``experiments/crossed_trials.py``): who recommends without trying needs to know what is good anywhere.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from metasearch.core.errors import UserError
 from metasearch.core.task import LANGUAGE_MODEL
 
 PATH = Path(__file__).with_name("shipped_trials.json.gz")
+CROSSED = Path(__file__).with_name("crossed_trials.json.gz")
 VARIABLE = "METASEARCH_SHIPPED"
 NONE = "none"
 FORMAT = 1
@@ -35,6 +37,11 @@ def trials_of(kind: str) -> Archive:
     """
     named = os.environ.get(VARIABLE, "")
     return Archive() if kind != KIND or named == NONE else read(named or str(PATH))
+
+
+def crossed() -> Archive:
+    """The best of what the package knows, once more; nothing if ``METASEARCH_SHIPPED`` puts anything else in its place."""
+    return Archive() if os.environ.get(VARIABLE) else read(str(CROSSED))
 
 
 @cache

@@ -21,9 +21,7 @@ from metasearch.meta.features import Code, Layout, layout_of
 from metasearch.meta.practice import doubts
 from metasearch.meta.surrogate import Kernel, Rows
 
-MOST_ROWS, FEWEST_ROWS = 600, 8
-"""Of all tasks together, and of each that has so many trials, however many tasks there are."""
-
+MOST_ROWS = 600
 FEWEST_TRIALS = 3
 """A task with fewer results says nothing about what is ordinary on it."""
 
@@ -174,7 +172,7 @@ def learn(archive: Archive, rng: np.random.Generator) -> Theta:
     if not tasks:
         return Theta()
     layout = layout_of(trial.code for task in tasks for trial in task.trials)
-    chosen = [_chosen(task, room, rng) for task, room in zip(tasks, _rooms([len(task.trials) for task in tasks]), strict=True)]
+    chosen = [_chosen(task, max(MOST_ROWS // len(tasks), 8), rng) for task in tasks]
     first = [_first_units(task) for task in tasks]
     results = _results(chosen, first)
     draft = Theta(
@@ -231,15 +229,6 @@ def _fitted(
         units=_expected_units(tasks, units),
         book=book,
     )
-
-
-def _rooms(counts: Sequence[int]) -> list[int]:
-    """How many rows each task gets, of so many trials: equally many, but what some do not need goes to the others."""
-    rooms, left = [0] * len(counts), MOST_ROWS
-    for rank, index in enumerate(sorted(range(len(counts)), key=lambda index: counts[index])):
-        rooms[index] = min(counts[index], max(left // (len(counts) - rank), FEWEST_ROWS))
-        left -= rooms[index]
-    return rooms
 
 
 def _chosen(task: PastTask, most: int, rng: np.random.Generator) -> list[PastTrial]:

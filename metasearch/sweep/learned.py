@@ -30,7 +30,7 @@ from metasearch.training.planned import planned
 
 Say = Callable[[str], None]
 
-FORMATS = {"selector": 6, "optimizer": 5}
+FORMATS = {"selector": 5, "optimizer": 5}
 """Raised whenever the same archive would teach a part something else, or in another form, than the metasearch before."""
 
 SELECTOR = "selector"
@@ -118,6 +118,11 @@ def foreseen(search: Mapping[str, Any], store: Store | None, exclude: Collection
         known = None if store is None else _card_of(store, part, archive)
         built[part] = _built(part, _learned(part, archive) if store is None or known is None else store.get_theta(known.digest))
     return _composed(search, built, {})
+
+
+def learned_from(part: str, archive: Archive) -> Any:
+    """A learned part that knows ``archive``. Nothing is kept."""
+    return _built(part, _learned(part, archive))
 
 
 def checked_part(part: str) -> str:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from metasearch.core.archive import together
 from metasearch.core.errors import UserError
 from metasearch.corpora import TokenizedCorpus
 from metasearch.meta import shipped
 from metasearch.meta.structures import WIDTHS, Ranked, ranked
+from metasearch.meta.theta import Theta
 from metasearch.store.archive import Store
 from metasearch.sweep.compose import language_model_space
-from metasearch.sweep.learned import SELECTOR, foreseen, known_trials
-
-SEARCH = {"searcher": "meta", "scheduler": "meta"}
+from metasearch.sweep.learned import SELECTOR, known_trials, learned_from
 
 
 def ranked_structures(
@@ -27,10 +27,10 @@ def ranked_structures(
     if tokens < 1:
         raise UserError(f"A training must have at least one token, found {tokens}.")
     space = language_model_space({}, search_unlisted=True)
-    selector: Any = foreseen(SEARCH, store, kind=shipped.KIND).searcher
-    archive = known_trials(store, SELECTOR, (), shipped.KIND)
-    found = ranked(selector.theta, archive, space, corpus.descriptor, tokens, widths)
-    if not selector.theta.tasks:
+    archive = together([*known_trials(store, SELECTOR, (), shipped.KIND), *shipped.crossed()])
+    theta: Theta = learned_from(SELECTOR, archive).theta
+    found = ranked(theta, archive, space, corpus.descriptor, tokens, widths)
+    if not theta.tasks:
         raise UserError(
             f"Structures are ranked by earlier trials, and the meta-{SELECTOR} knows none: run a sweep first, or unset "
             f"{shipped.VARIABLE}."

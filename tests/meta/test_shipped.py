@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from metasearch.core.archive import Archive
+from metasearch.core.archive import Archive, together
 from metasearch.core.errors import UserError
 from metasearch.core.rng import derive
 from metasearch.meta import shipped
@@ -26,6 +26,21 @@ def test_every_shipped_task_can_be_learned_from_and_says_nothing_of_initial_weig
         assert task.descriptor and "init" not in task.names
         assert sum(math.isfinite(trial.lowest) for trial in task.trials) >= 8
         assert all("init" not in trial.config and "init" not in trial.code for trial in task.trials)
+
+
+def test_structures_are_ranked_by_the_best_shipped_trials_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On every text those of the others, and several structures of one strategy; unless something else is to be known."""
+    known = {(task.id, task.horizon): task for task in shipped.trials_of("language_model")}
+    again = shipped.crossed()
+    both = together([*known.values(), *again])
+    assert len(both) == len(known) and both.trials == sum(len(task.trials) for task in known.values()) + again.trials
+    for task in again:
+        strategies = [{**trial.config, "depth": 0, "width": 0} for trial in task.trials]
+        assert max(map(strategies.count, strategies)) >= 5
+        elsewhere = {trial.config["lr"] for other in known.values() if other.id != task.id for trial in other.trials}
+        assert len({trial.config["lr"] for trial in task.trials} & elsewhere) >= 20
+    monkeypatch.setenv(shipped.VARIABLE, "none")
+    assert len(shipped.crossed()) == 0
 
 
 def test_only_language_models_are_told_of_them() -> None:
