@@ -30,6 +30,9 @@ def learn(
     steps: Annotated[int, typer.Option(min=1, help="For network: steps of learning.")] = 4000,
     withheld: Annotated[float, typer.Option(min=0, max=1, help="For network: share of tasks of which nothing is told.")] = 0.15,
     ahead: Annotated[float, typer.Option(min=0, max=1, help="For network: share of steps that look some steps ahead.")] = 0.02,
+    transliterated: Annotated[
+        float, typer.Option(min=0, max=1, help="For network: share of texts in Latin letters learned from in other alphabets.")
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="For network.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -38,7 +41,7 @@ def learn(
         from metasearch.meta.network import Recipe, Size
         from metasearch.sweep.network import BUILT_IN, learn_network
 
-        recipe = Recipe(steps=steps, withheld=withheld, few_step_share=ahead)
+        recipe = Recipe(steps=steps, withheld=withheld, few_step_share=ahead, transliterated=transliterated)
         learned = learn_network(corpora or BUILT_IN, out, Size(width=width, experts=experts), recipe, seed, _to_stderr)
         answer(learned, [f"{out}: learned from {len(learned['sources'])} corpora, {learned['bytes']:,} bytes"], as_json)
         return

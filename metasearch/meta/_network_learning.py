@@ -62,7 +62,7 @@ class Recipe:
     rate: float = 6e-3
     withheld: float = 0.15
     renamed: float = 0.25
-    transliterated: float = 0.25
+    transliterated: float = 0.0
     penalty: float = 0.15
     noise: float = 0.1
     sample_bytes: int = 65_536
@@ -151,8 +151,10 @@ def _step(learner: Learner, tasks: Sequence[TextTask], unigrams: Sequence[Tensor
 
 def _in_a_script(task: TextTask, unigram_V: Tensor, recipe: Recipe, rng: np.random.Generator) -> tuple[TextTask, Tensor]:
     """The task and its log frequencies, or a part of it in another alphabet, of which no description is known."""
-    part_N = sampled(task.text_N, 2 * recipe.sample_bytes, rng, pieces=1) if rng.random() < recipe.transliterated else None
-    if part_N is None or not has_letters(part_N):
+    if not recipe.transliterated or rng.random() >= recipe.transliterated:
+        return task, unigram_V
+    part_N = sampled(task.text_N, 2 * recipe.sample_bytes, rng, pieces=1)
+    if not has_letters(part_N):
         return task, unigram_V
     other = TextTask(task.name, transliterated(part_N, rng), {})
     return other, torch.from_numpy(log_unigram(other.text_N))
