@@ -1,8 +1,8 @@
 """Which structure of a model suits a task and a length of training, by what all earlier trials showed.
 
 A structure is a model with its depth, its width, and whether embedding and output share their weights. It is worth what the best
-strategy with it is expected to be worth: of those that were best with such a model in trials about as long, the one that the
-surrogate of the meta-selector expects most of. So the meta-selector, whose surrogate it is, knows all of this when it proposes.
+strategy with it is expected to be worth: of those that were best with such a model in trials about as long, the one of which the
+meta-selector's surrogate expects most. When it proposes, the meta-selector compares structures and strategies by the same surrogate.
 """
 
 from __future__ import annotations
