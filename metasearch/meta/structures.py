@@ -2,7 +2,7 @@
 
 A structure is a model with its depth, its width, and whether embedding and output share their weights. It is worth what the best
 strategy with it is expected to be worth: of those that were best with such a model in trials about as long, the one of which the
-meta-selector's surrogate expects most. When it proposes, the meta-selector compares structures and strategies by the same surrogate.
+meta-selector's surrogate expects most. In a sweep the meta-selector compares structures and strategies by the same surrogate.
 """
 
 from __future__ import annotations
