@@ -7,7 +7,7 @@ Learns up to two networks over the same ``SOURCES``, if they are not in the fold
 Reptile learned at about the same cost, and a pooled model (nothing is told of any text).
 Every start is trained on every corpus of ``HELD_OUT`` at every rate; the rate for a corpus is the one that is best on the others
 at the last mark, or by the lowest loss of all marks where corpora are cut short (``--bytes``) and may be learned by heart. Results
-are appended to a file, so that an interrupted study goes on; the table is made from that file.
+are appended to a file, so that an interrupted study goes on; table and plot (``.html``, beside it) are made from that file.
 
 Validation text, nats per byte. "null" is the meta-network that is told nothing, "wrong" the one that is told of another held-out
 text. One thread.
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -25,6 +26,8 @@ from statistics import mean
 from typing import Any
 
 import torch
+from plotly import colors, graph_objects
+from plotly.subplots import make_subplots
 
 from metasearch.corpora import TokenizedCorpus, load
 from metasearch.meta.network import MetaNetwork, Recipe, Size, Structure
@@ -222,6 +225,29 @@ def steps_to(losses: list[float], wanted: float) -> float | None:
     return None
 
 
+def write_plot(found: dict[str, dict[str, list[float]]], path: Path) -> None:
+    """Mean curves of all starts, a panel for each stratum; steps on a logarithmic scale that begins at 0."""
+    strata = {one: [name for name, of in HELD_OUT.items() if one in ("all", of)] for one in ("near", "mid", "far", "all")}
+    colours = dict(zip(found, colors.qualitative.Plotly, strict=False))
+    figure = make_subplots(1, len(strata), subplot_titles=list(strata))
+    for column, (stratum, names) in enumerate(strata.items(), start=1):
+        for start, corpora in found.items():
+            of_start = [corpora[name] for name in names if name in corpora]
+            if of_start:
+                loss = [mean(losses) for losses in zip(*of_start, strict=True)]
+                steps = [math.log10(1 + mark) for mark in MARKS[: len(loss)]]
+                line = graph_objects.Scatter(
+                    x=steps, y=loss, name=start, legendgroup=start, showlegend=stratum == "all", line={"color": colours[start]}
+                )
+                figure.add_trace(line, 1, column)
+    places = [0, 10, 30, 100, 300, 1000, 3000]
+    figure.update_xaxes(
+        title="steps", tickvals=[math.log10(1 + place) for place in places], ticktext=[str(place) for place in places]
+    )
+    figure.update_yaxes(title="validation nats per byte", col=1)
+    figure.write_html(path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--folder", type=Path, required=True)
@@ -242,6 +268,7 @@ def main() -> None:
     rows = [row for row in results(path) if (row["width"], row["sources"]) == (asked.width, asked.sources)]
     found = tuned(rows, (lambda losses: losses[-1]) if asked.bytes is None else min)
     print("\n".join((*lines(found), "", *speed(found))))
+    write_plot(found, path.with_suffix(".html"))
 
 
 if __name__ == "__main__":
