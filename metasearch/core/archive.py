@@ -100,7 +100,7 @@ class Archive:
 
 
 def together(tasks: Iterable[PastTask]) -> Archive:
-    """One task for all trials of the same task and length."""
+    """One task for all trials of the same task and length; they must know the same names."""
     found: dict[tuple[str, int], PastTask] = {}
     for task in tasks:
         known = found.get((task.id, task.horizon))

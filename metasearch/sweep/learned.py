@@ -114,7 +114,7 @@ def foreseen(search: Mapping[str, Any], store: Store | None, exclude: Collection
     parts = parts_of(search)
     built = {}
     for part in parts:
-        archive = known_trials(store, part, exclude, kind)
+        archive = _known(store, part, exclude, kind)
         known = None if store is None else _card_of(store, part, archive)
         built[part] = _built(part, _learned(part, archive) if store is None or known is None else store.get_theta(known.digest))
     return _composed(search, built, {})
@@ -132,7 +132,7 @@ def checked_part(part: str) -> str:
     return part
 
 
-def known_trials(store: Store | None, part: str, exclude: Collection[str], kind: str) -> Archive:
+def _known(store: Store | None, part: str, exclude: Collection[str], kind: str) -> Archive:
     """What a part learns from, for a sweep over a task of that kind: the sweeps of the store, and what comes with the package."""
     own = Archive() if store is None else store.archive(exclude=exclude)
     return Archive((*own, *shipped.trials_of(kind))) if part == SELECTOR else own
@@ -144,7 +144,7 @@ def prepared(
     """The card of the theta that knows all sweeps but those in ``exclude``, for tasks of that ``kind``: one of the store's, or
     learned and kept now.
     """
-    archive = known_trials(store, part, exclude, kind)
+    archive = _known(store, part, exclude, kind)
     known = _card_of(store, part, archive)
     if known is not None:
         return known

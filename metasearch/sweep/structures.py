@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from metasearch.core.archive import together
+from metasearch.core.archive import Archive, together
 from metasearch.core.errors import UserError
 from metasearch.corpora import TokenizedCorpus
 from metasearch.meta import shipped
@@ -13,7 +13,7 @@ from metasearch.meta.structures import WIDTHS, Ranked, ranked
 from metasearch.meta.theta import Theta
 from metasearch.store.archive import Store
 from metasearch.sweep.compose import language_model_space
-from metasearch.sweep.learned import SELECTOR, known_trials, learned_from
+from metasearch.sweep.learned import SELECTOR, learned_from
 
 
 def ranked_structures(
@@ -27,7 +27,8 @@ def ranked_structures(
     if tokens < 1:
         raise UserError(f"A training must have at least one token, found {tokens}.")
     space = language_model_space({}, search_unlisted=True)
-    archive = together([*known_trials(store, SELECTOR, (), shipped.KIND), *shipped.crossed()])
+    own = () if store is None else store.archive()
+    archive = Archive((*own, *together([*shipped.trials_of(shipped.KIND), *shipped.crossed()])))
     theta: Theta = learned_from(SELECTOR, archive).theta
     found = ranked(theta, archive, space, corpus.descriptor, tokens, widths)
     if not theta.tasks:
